@@ -1,0 +1,154 @@
+"""Parameters of the stages vae, encode, train_stage1 and train_stage2."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from components.core.params import Params
+
+
+class LoopParams(Params):
+    """What every training loop needs; one DeepSpeed process (rank) has one compute thread."""
+
+    ranks: int = Field(2, ge=1, description="Processes on this machine; part of the result.")
+    zero_stage: Literal[0, 1, 2, 3] = Field(0, description="DeepSpeed ZeRO stage.")
+    deepspeed_config: str | None = Field(
+        None, description="JSON file, relative to the workspace, merged over the built-in DeepSpeed settings."
+    )
+    warm_up: float = Field(0.03, ge=0, lt=1, description="Share of the steps in which the rate rises from 0.")
+    gradient_clip: float = Field(1.0, gt=0, description="Largest norm of the gradient.")
+    weight_decay: float = Field(0.0, ge=0, description="AdamW's decoupled decay.")
+    checkpoint_every: int = Field(250, ge=1, description="Steps between checkpoints to resume from.")
+    log_every: int = Field(20, ge=1, description="Steps between lines of history.jsonl.")
+
+
+class VaeParams(LoopParams):
+    """The video autoencoder: official weights, or a small one trained here."""
+
+    weights: str | None = Field(
+        None, description="Folder of an official AutoencoderKLWan; null: train the small one."
+    )
+    size: int = Field(64, ge=16, multiple_of=16, description="Side of the generated picture, pixels.")
+    channels: int = Field(192, ge=4, description="Latent channels.")
+    width: int = Field(96, ge=8, multiple_of=8, description="Width of the convolutional residuals.")
+    encoder_depth: int = Field(1, ge=0, description="Residual blocks of the encoder.")
+    decoder_depth: int = Field(2, ge=0, description="Residual blocks of the decoder.")
+    frames: int = Field(17, ge=1, description="Frames of a training sample, 4k+1.")
+    steps: int = Field(
+        100, ge=0, description="Optimizer steps of the residuals, after the principal components."
+    )
+    batch: int = Field(4, ge=1, description="Samples a step over all ranks; a multiple of ranks.")
+    learning_rate: float = Field(1.5e-3, gt=0, description="Peak rate, cosine to 0.")
+    components_mouth_weight: float = Field(
+        60.0,
+        ge=1,
+        description="Weight of patches in the mouth's region (elsewhere 1) in the principal components.",
+    )
+    components_eyes_weight: float = Field(12.0, ge=1, description="The same for the eyes.")
+    mouth_weight: float = Field(
+        8.0, ge=1, description="Weight of the mouth's pixels (elsewhere 1) in training."
+    )
+    eyes_weight: float = Field(3.0, ge=1, description="The same for the eyes.")
+    motion_weight: float = Field(0.5, ge=0, description="Weight of the L1 error of frame differences.")
+    kl_weight: float = Field(2e-6, ge=0, description="Weight of the divergence from a standard normal.")
+
+
+class EncodeParams(Params):
+    """What training reads instead of videos."""
+
+    samples_per_shard: int = Field(32, ge=1, description="Clips in one tar file.")
+    references: int = Field(4, ge=1, description="Reference frames kept of a clip, evenly spaced.")
+    text_tokens: int = Field(
+        48, ge=1, description="Text tokens given to the generator; longer texts are cut, counted and told."
+    )
+    rhythm: bool = Field(
+        True, description="Append log RMS, onset, beat phase and log-f0 to the audio features."
+    )
+    workers: int = Field(
+        0, ge=0, description="Processes; 0: one per available core. Changes no byte of the output."
+    )
+
+
+class GeneratorParams(Params):
+    """The transformer and its Visual Adapter, built from nothing unless `backbone` names a checkpoint."""
+
+    backbone: str | None = Field(None, description="Folder of a diffusers Wan transformer to build on.")
+    layers: int = Field(4, ge=1, description="Blocks.")
+    heads: int = Field(5, ge=1, description="Attention heads.")
+    head_dim: int = Field(32, ge=12, description="Width of a head.")
+    ffn_dim: int = Field(640, ge=16, description="Inner width of the feed-forward.")
+    patch: int = Field(2, ge=1, description="Latent cells a side of a token.")
+    identity_queries: tuple[str, ...] = Field(
+        ("eyes", "mouth", "hair", "jaw", "hands", "global", "global", "global"),
+        description="Region of each identity token: eyes, mouth, hair, jaw, hands or global.",
+    )
+    identity_dim: int = Field(160, ge=8, description="Width of an identity token.")
+    audio_window: int = Field(3, ge=0, description="k of the Audio Dynamics Encoder, frames.")
+    audio_context: int = Field(2, ge=0, description="Frames heard on either side of a latent's own four.")
+
+
+class FlowParams(Params):
+    """Noise path, loss and sampling."""
+
+    shift: float = Field(4.0, gt=0, description="Moves training and sampling times towards noise.")
+    prediction: Literal["x0", "velocity"] = Field("x0", description="What the network predicts.")
+    weight_cap: float = Field(1.5, gt=0, description="Cap of the loss weight min(1/t², cap) on x0.")
+    mouth_weight: float = Field(
+        3.0, ge=1, description="Loss weight of cells in the mouth's region (elsewhere 1)."
+    )
+    whitening: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="Latents are divided by their spread to this power; 1 treats strong and weak ones alike.",
+    )
+
+
+class TrainParams(LoopParams):
+    """Common to both stages of the generator."""
+
+    window: int = Field(6, ge=2, description="Latent frames of a training window.")
+    batch: int = Field(8, ge=1, description="Windows a step over all ranks; a multiple of ranks.")
+    learning_rate: float = Field(2e-3, gt=0, description="Peak rate, cosine to 0.")
+    ema: float = Field(
+        0.995, ge=0, lt=1, description="Decay of the weights' moving average, which is what is kept."
+    )
+    drop: float = Field(
+        0.1, ge=0, lt=1, description="Probability that text, audio or identity is left out, each."
+    )
+    prefix_noise: float = Field(
+        0.1, ge=0, lt=1, description="Noise level t of the given latents at a window's start."
+    )
+    localization_weight: float = Field(
+        0.4, ge=0, description="Weight of the Attention Localization Loss; 0: off."
+    )
+    gradient_checkpointing: bool = Field(False, description="Recompute activations: less memory, more time.")
+    validation_windows: int = Field(
+        48, ge=1, description="Windows of the validation split that the loss is taken on."
+    )
+    validate_every: int = Field(
+        0, ge=0, description="Steps between validations; 0: at the start and the end only."
+    )
+
+
+class TrainStage1Params(TrainParams):
+    """Stage 1: text to video on all framings, no sound (a prior of motion and scenes)."""
+
+    model: GeneratorParams = Field(GeneratorParams(), description="The generator.")
+    flow: FlowParams = Field(FlowParams(), description="Noise path and loss.")
+    steps: int = Field(200, ge=0, description="Optimizer steps.")
+
+
+class TrainStage2Params(TrainParams):
+    """Stage 2: sound added; close-ups (and every other clip with sound, if named)."""
+
+    steps: int = Field(1300, ge=0, description="Optimizer steps.")
+    framings: tuple[str, ...] = Field(("close-up",), min_length=1, description="Framings trained on.")
+    sampling_steps: int = Field(10, ge=1, description="Default steps of the sampler.")
+    guidance_text: float = Field(1.0, ge=0, description="Default guidance scale of the text; 1: none.")
+    guidance_audio: float = Field(1.5, ge=0, description="Default guidance scale of the audio; 1: none.")
+    guidance_identity: float = Field(
+        1.0, ge=0, description="Default guidance scale of the identity; 1: none."
+    )

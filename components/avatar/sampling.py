@@ -1,0 +1,126 @@
+"""Latents of any length: overlapping windows, each begun with the last latents of the one before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from components.avatar.data import audio_window
+from components.avatar.generator import Generator
+from components.avatar.scheduler.flow import FlowMatching
+
+OVERLAP = 2
+"""Latents of the window before that a window is given."""
+
+
+@dataclass(frozen=True)
+class Guidance:
+    """Scales of text, audio and identity; 1 is none, 0 leaves the modality out."""
+
+    text: float = 1.0
+    audio: float = 1.0
+    identity: float = 1.0
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """Of B clips: reference (B,C,1,h,w) as the transformer sees it, image_tokens (B,M,D), text (B,L,D),
+    audio: B tensors (T,A), noise: (B,C,F,h,w)."""
+
+    reference: Tensor
+    image_tokens: Tensor
+    text: Tensor
+    audio: list[Tensor]
+    noise: Tensor
+
+
+def windows(frames: int, window: int, overlap: int = OVERLAP) -> Iterator[tuple[int, int]]:
+    """(start, given) of each window: it covers start … start+window-1, of which the first `given` are known.
+
+    The last window may reach beyond `frames`; what lies beyond is thrown away.
+    """
+    yield 0, 0
+    start = window - overlap
+    while start + overlap < frames:
+        yield start, overlap
+        start += window - overlap
+
+
+@torch.inference_mode()
+def sample(
+    generator: Generator,
+    flow: FlowMatching,
+    conditions: Conditions,
+    guidance: Guidance,
+    *,
+    steps: int,
+    window: int,
+    prefix_noise: float,
+    progress: Callable[[int, int], None] | None = None,
+) -> Tensor:
+    """Normalised latents (B,C,F,h,w), the clips side by side; each depends on its own noise.
+
+    progress: called with (windows done, windows).
+    """
+    noise = conditions.noise
+    frames = noise.shape[2]
+    plan = list(windows(frames, window))
+    made = torch.zeros(*noise.shape[:2], plan[-1][0] + window, *noise.shape[3:])
+    extra = made.shape[2] - frames
+    noise = torch.cat([noise, noise[:, :, :extra]], 2) if extra > 0 else noise[:, :, : made.shape[2]]
+    times = flow.times(steps)
+    margin = generator.transformer.audio_margin
+    identity = generator.adapter(conditions.image_tokens)
+    for done, (start, given) in enumerate(plan):
+        part = slice(start, start + window)
+        begun, known = noise[:, :, part].clone(), made[:, :, part]
+        audio = torch.stack([audio_window(track, start, window, margin) for track in conditions.audio])
+        x_t = begun.clone()
+        for now, after in zip(times[:-1], times[1:], strict=True):
+            t = now.expand(window).clone()
+            t[:given] = torch.minimum(now, torch.tensor(prefix_noise))
+            level = t[:given].view(-1, 1, 1)
+            x_t[:, :, :given] = flow.add_noise(known[:, :, :given], begun[:, :, :given], level)
+            x0 = _guided(generator, flow, x_t, t, conditions, identity, audio, guidance)
+            x_t = flow.step(x_t, x0, now, after)
+        x_t[:, :, :given] = known[:, :, :given]
+        made[:, :, part] = x_t
+        if progress is not None:
+            progress(done + 1, len(plan))
+    return made[:, :, :frames]
+
+
+def _guided(
+    generator: Generator, flow: FlowMatching, x_t: Tensor, t: Tensor, conditions: Conditions,
+    identity: Tensor, audio: Tensor, guidance: Guidance,
+) -> Tensor:  # fmt: skip
+    """x0 with guidance, all passes in one batch: `c + Σ (s-1)(c - c without that modality)`."""
+    scales = (guidance.text, guidance.identity, guidance.audio)
+    left_out = [index for index, scale in enumerate(scales) if scale != 1]
+    passes, batch = 1 + len(left_out), len(x_t)
+    present = torch.ones(passes, batch, 3)
+    for row, index in enumerate(left_out, 1):
+        present[row, :, index] = 0
+    present = present.flatten(0, 1)
+
+    def again(tensor: Tensor) -> Tensor:
+        return tensor.repeat(passes, *[1] * (tensor.ndim - 1))
+
+    output = generator.transformer(
+        again(x_t),
+        t.expand(passes * batch, -1) * 1000.0,
+        again(conditions.text) * present[:, :1, None],
+        reference=again(conditions.reference),
+        identity=again(identity),
+        identity_present=present[:, 1] if guidance.identity != 1 else None,
+        audio=again(audio),
+        audio_present=present[:, 2] if guidance.audio != 1 else None,
+    )
+    x0 = flow.to_x0(output.sample, again(x_t), t[:, None, None]).unflatten(0, (passes, batch))
+    result = x0[0].clone()
+    for row, index in enumerate(left_out, 1):
+        result += (scales[index] - 1) * (x0[0] - x0[row])
+    return result

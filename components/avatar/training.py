@@ -1,0 +1,112 @@
+"""Trains a task with DeepSpeed on some ranks, as a process group of its own, and waits for it.
+
+A job lives in a state folder keyed by everything that determines its result; the ranks (`worker.py`) write
+checkpoints there, so an interrupted stage resumes bit-exactly and a finished job is not trained again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from components.avatar.params import LoopParams
+from components.core.errors import InputError, SyncDreamerError
+from components.core.files import read_json, to_json, write_json
+from components.core.params import Params
+from components.core.paths import Workspace
+from components.core.progress import say
+
+JOB, DONE, RESULT, HISTORY, CHECKPOINTS, FAILURE = (
+    "job.json", "done.json", "result", "history.jsonl", "checkpoints", "failure-%d.json",
+)  # fmt: skip
+
+
+class Job(Params):
+    """What the ranks are told, as JSON."""
+
+    task: str = Field(description="module:Class of the task.")
+    settings: dict[str, Any] = Field(description="Arguments of the task.")
+    inputs: dict[str, str] = Field(description="Digests of what the task reads.")
+    loop: dict[str, Any] = Field(description="LoopParams of the stage.")
+    steps: int = Field(ge=0)
+    learning_rate: float = Field(gt=0)
+    ema: float = Field(0.0, ge=0, lt=1)
+    validate_every: int = Field(0, ge=0)
+    seed: int = Field(ge=0)
+
+    @property
+    def key(self) -> str:
+        """16 hex digits over all of the job; another key is another result."""
+        return hashlib.sha256(to_json(self.model_dump(mode="json")).encode()).hexdigest()[:16]
+
+
+def loop_settings(params: LoopParams, workspace: Workspace) -> dict[str, Any]:
+    """The loop's part of a stage's parameters; a DeepSpeed file is read in, so that it is part of the key.
+
+    Raises:
+        InputError: the DeepSpeed file is missing or not JSON.
+    """
+    loop = {name: getattr(params, name) for name in LoopParams.model_fields}
+    if params.deepspeed_config:
+        loop["deepspeed_config"] = read_json(workspace.root / params.deepspeed_config)
+    return loop
+
+
+def per_rank(batch: int, ranks: int) -> int:
+    """Samples of each rank.
+
+    Raises:
+        InputError: the batch is no multiple of the ranks.
+    """
+    if batch % ranks:
+        raise InputError(f"batch {batch} is no multiple of ranks {ranks}")
+    return batch // ranks
+
+
+def train(job: Job, state: Path, root: Path) -> Path:
+    """Trains `job` (or goes on with it, or finds it done) below `state`; the task reads below `root`.
+
+    Returns:
+        The folder that holds `result/` (what the task saved) and `history.jsonl`.
+
+    Raises:
+        SyncDreamerError: a rank failed; the message is that rank's own, InputError stays InputError.
+    """
+    folder = state / job.key
+    if (folder / DONE).exists():
+        say(f"  {state.name}: training {job.key} is done already")
+        return folder
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.glob("failure-*.json"):
+        old.unlink()
+    write_json(folder / JOB, job.model_dump(mode="json"))
+    ranks = int(job.loop["ranks"])
+    command = [
+        sys.executable, "-m", "torch.distributed.run", "--nnodes", "1", "--nproc-per-node", str(ranks),
+        "--rdzv-backend", "c10d", "--rdzv-endpoint", "127.0.0.1:0", "--rdzv-id", job.key, "--local-addr",
+        "127.0.0.1", "--max-restarts", "0", "-m", "components.avatar.worker", str(folder), str(root),
+    ]  # fmt: skip
+    code = str(Path(__file__).resolve().parents[2])
+    environment = os.environ | {
+        "OMP_NUM_THREADS": "1",
+        "MKL_NUM_THREADS": "1",
+        "TORCH_CPP_LOG_LEVEL": "ERROR",
+        "PYTHONPATH": os.pathsep.join(filter(None, [code, os.environ.get("PYTHONPATH")])),
+    }
+    ended = subprocess.run(command, env=environment, check=False)
+    failures = [read_json(path) for path in sorted(folder.glob("failure-*.json"))]
+    if failures:
+        kind = InputError if failures[0]["kind"] == "InputError" else SyncDreamerError
+        raise kind(failures[0]["message"])
+    if ended.returncode or not (folder / DONE).exists():
+        raise SyncDreamerError(
+            f"training {state.name} ended with status {ended.returncode}; its ranks' messages are above. "
+            f"Checkpoints are kept: the same stage goes on from the last one"
+        )
+    return folder

@@ -1,0 +1,165 @@
+"""The commands `syncdreamer clips …`: look at what curation decided, and why."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from components.core.paths import Workspace
+
+app = typer.Typer(help="Look at what curation decided about each clip, and why.", no_args_is_help=True)
+
+
+def register(target: typer.Typer) -> None:
+    """Adds the room's commands to the main one."""
+    target.add_typer(app, name="clips")
+
+
+@app.command()
+def explain(
+    clip_id: Annotated[str, typer.Argument(help="Clip id, the beginning of one, or a file name.")],
+) -> None:
+    """Say what was decided about a clip and which score met which limit."""
+    from components.core.paths import find_workspace
+
+    workspace = find_workspace()
+    for row in find(_manifest(workspace), clip_id).to_dict("records"):
+        typer.echo("\n".join(explanation(row, _limits(workspace))))
+
+
+@app.command("list")
+def list_clips(
+    reason: Annotated[str, typer.Option(help="Only clips rejected for this reason.")] = "",
+    outcome: Annotated[str, typer.Option(help="Only keep, repair, cut or reject.")] = "",
+    split: Annotated[str, typer.Option(help="Only train, val or test.")] = "",
+) -> None:
+    """List clips, one a line: id, outcome, reasons or repairs, split, file."""
+    from components.core.paths import find_workspace
+
+    table = _manifest(find_workspace())
+    if reason:
+        table = table[[reason in reasons.split(";") for reasons in table["reasons"]]]
+    if outcome:
+        table = table[table["outcome"] == outcome]
+    if split:
+        table = table[table["split"] == split]
+    for row in table.to_dict("records"):
+        why = row["reasons"] or row["repairs"] or "-"
+        typer.echo(f"{row['clip_id']}  {row['outcome']:6}  {why:24}  {row['split']:5}  {row['file']}")
+    typer.echo(f"{len(table)} clips", err=True)
+
+
+@app.command()
+def sheet(
+    reason: Annotated[str, typer.Argument(help="A reject reason, or keep, repair, cut.")],
+    out: Annotated[Path, typer.Option("--out", help="Picture to write (png or jpg).")],
+) -> None:
+    """Write a contact sheet of the clips with one reason."""
+    from components.core.errors import InputError
+    from components.core.media import write_image
+    from components.core.paths import find_workspace
+    from components.curation.contact_sheets import sheets
+
+    workspace = find_workspace()
+    found = sheets(workspace, _manifest(workspace))
+    if reason not in found:
+        raise InputError(f"no clip with {reason!r}; there are: {', '.join(found)}")
+    write_image(out, found[reason])
+
+
+def _manifest(workspace: Workspace) -> pd.DataFrame:
+    from components.core.files import read_parquet
+    from components.core.paths import require
+
+    path = workspace.artifacts("curate", "manifest.parquet")
+    table = read_parquet(require(path, "syncdreamer stage curate"))
+    return table.fillna({"reasons": "", "repairs": ""})
+
+
+def _limits(workspace: Workspace) -> dict[str, Any]:
+    from components.core.files import read_json
+
+    return read_json(workspace.artifacts("curate", "config.json"))["limits"]
+
+
+def find(table: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Rows whose clip id starts with `name`, or whose file is or ends with it.
+
+    Raises:
+        InputError: there is none, or the beginning of an id fits clips of several files.
+    """
+    from components.core.errors import InputError
+
+    rows = table[table["clip_id"].str.startswith(name)] if name else table[:0]
+    if not len(rows):
+        rows = table[[name and Path(file).match(f"*{name}") for file in table["file"]]]
+    if not len(rows):
+        raise InputError(f"no clip is called {name!r}; `syncdreamer clips list` shows them all")
+    if rows["file"].nunique() > 1:
+        raise InputError(
+            f"{name!r} fits {len(rows)} clips, e.g. {', '.join(rows['clip_id'][:3])}; give more of the id"
+        )
+    return rows
+
+
+MEANING: dict[str, tuple[str, str]] = {
+    "too_short": ("duration", "≥ {min_seconds} s"),
+    "truncated": ("decoded_rate", "≥ {truncated_rate}"),
+    "corrupt": ("error_rate", "≤ {decode_errors}"),
+    "no_face": ("face_rate", "≥ {min_face_rate}"),
+    "two_people": ("second_face_rate", "≤ {max_second_face_rate}"),
+    "tiny_face": ("face_size", "≥ {min_face_px} px"),
+    "profile": ("yaw", "≤ {max_yaw}°, with a face in ≥ {min_face_rate} of the looks"),
+    "blur": ("blur", "≥ {min_sharpness}"),
+    "exposure": ("exposure", "{min_exposure} … {max_exposure}"),
+    "no_audio": ("has_sound", "1"),
+    "silence": ("voice_rate", "≥ {min_voice_rate}"),
+    "clipped_audio": ("clipping", "≤ {max_clipping}"),
+    "second_voice": ("voice_change", "≤ {max_voice_change}"),
+    "sync": ("sync_confidence", "≥ {min_sync}, with an offset of ≤ {max_offset} frames"),
+}
+"""Reason → the score it is judged by and the limit, from the limits' names."""
+
+
+def explanation(row: dict[str, Any], limits: dict[str, Any]) -> list[str]:
+    """Lines about one manifest row: the decision, each reason with its score and limit, all scores."""
+    from components.curation.scores import SCORES
+
+    lines = [
+        f"{row['clip_id']}  {row['outcome']}  ({row['file']}, {row['source']}, licence {row['licence']})",
+    ]
+    for reason in filter(None, row["reasons"].split(";")):
+        if reason == "duplicate":
+            lines.append(f"  rejected: duplicate of {row['duplicate_of']}")
+            continue
+        score, wanted = MEANING[reason]
+        problem = f"; {row['problem']}" if isinstance(row["problem"], str) else ""
+        lines.append(
+            f"  rejected: {reason}: {score} is {_shown(row[score])}, "
+            f"wanted {wanted.format(**limits)}{problem}"
+        )
+    for repair in filter(None, row["repairs"].split(";")):
+        detail = (
+            f"sound moved by {row['shift']} frames"
+            if repair == "offset"
+            else f"{_shown(row['fps'])} → 25 fps"
+        )
+        lines.append(f"  repaired: {repair}: {detail}")
+    if row["decision"] == "keep":
+        lines.append(f"  kept: {row['split']}, {row['framing']}, {row['delivery']}, person {row['identity']}")
+    scores = [f"{name} {_shown(row[name])}" for name in SCORES if name in row and _shown(row[name]) != "-"]
+    lines += [f"  {', '.join(scores[at : at + 6])}" for at in range(0, len(scores), 6)]
+    return lines
+
+
+def _shown(value: Any) -> str:
+    import pandas as pd
+
+    if pd.isna(value):
+        return "-"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

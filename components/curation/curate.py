@@ -1,0 +1,226 @@
+"""Stage `curate`: measures every clip once, decides by thresholds, splits by person, writes shards.
+
+Measurements live in a ledger under state/curate, so an interrupted or re-parametrised run repeats none. The
+artifacts are a deterministic export of it: the same for any number of workers and interruptions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from components.core.errors import InputError
+from components.core.paths import Workspace, inside
+from components.core.progress import say, track
+from components.curation import export
+from components.curation.decide import add_reason, decide
+from components.curation.duplicates import Print, find
+from components.curation.identities import assign_splits, cluster, label
+from components.curation.ingest import read_inventory
+from components.curation.ledger import Ledger, Segment, fingerprint
+from components.curation.measure import Settings, Worker, measuring
+from components.curation.models import digests
+from components.curation.package import Form, Item, Repackaging, item_key
+from components.curation.params import CurateParams
+from components.curation.pool import Lost, cores, spread
+from components.curation.steps.framing import framing
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a run works with: parameters, places, the models' digests and the ledger's fingerprint."""
+
+    params: CurateParams
+    workspace: Workspace
+    models: dict[str, str]
+    fingerprint: str
+
+    @property
+    def settings(self) -> Settings:
+        """For the workers."""
+        return Settings(self.params, self.workspace.artifacts("perception"))
+
+    def work(self, key: str) -> Path:
+        """Where a file's tracks, thumbnails and packages lie until they are exported."""
+        return self.workspace.state("curate") / "work" / self.fingerprint / key[:2] / key
+
+
+def run(params: CurateParams, workspace: Workspace, seed: int) -> None:
+    """Writes artifacts/curate: manifest.parquet, shards/, thumbnails/, config.json and metrics.json.
+
+    Raises:
+        InputError: the inventory or a model is missing, a raw file changed since the inventory was made, or
+            no clip at all was kept.
+    """
+    inventory = read_inventory(workspace)
+    models = digests(workspace.artifacts("perception"))
+    job = Job(params, workspace, models, fingerprint({"models": models, "how": measuring(params)}))
+    items = make_items(inventory, job)
+    with Ledger(workspace.state("curate") / "ledger.sqlite") as ledger:
+        lost = measure(items, job, ledger)
+        scores = ledger.read(job.fingerprint, [item.key for item in items])
+    table = assemble(inventory, items, scores, lost, job)
+    table = choose(table, params)
+    if not (table["decision"] == "keep").any():
+        raise InputError(
+            f"none of {len(table)} clips can be used; the most frequent reason is "
+            f"{table['reasons'].mode().iloc[0]!r}"
+        )
+    write_missing_packages(table, items, job)
+    people(table, params, identity_distance(job))
+    export.write(
+        table, dict(zip([item.key for item in items], items, strict=True)), job.params, models, workspace
+    )
+
+
+def make_items(inventory: pd.DataFrame, job: Job) -> list[Item]:
+    """One item for each row of the inventory; files with the same bytes share a key."""
+    items = []
+    for row in inventory.astype(object).where(inventory.notna(), None).to_dict("records"):
+        key = item_key(row["sha256"], row["start"], row["end"])
+        height, width = (int(row[name]) if row[name] else None for name in ("height", "width"))
+        items.append(
+            Item(
+                key=key,
+                sha256=row["sha256"],
+                path=inside(job.workspace.raw, row["file"]),
+                work=job.work(key),
+                start=row["start"],
+                end=row["end"],
+                claimed=row["duration"],
+                width=width,
+                height=height,
+                audio=row["audio"],
+                problem=row["problem"],
+            )
+        )
+    return items
+
+
+def measure(items: list[Item], job: Job, ledger: Ledger) -> dict[str, str]:
+    """Measures what the ledger lacks; returns why by key for files that yielded nothing this time."""
+    finished = ledger.finished(job.fingerprint)
+    todo = list({item.key: item for item in items if item.key not in finished}.values())
+    if len(todo) < len(items):
+        say(f"curate: {len(items) - len(todo)} of {len(items)} files are in the ledger already")
+    lost: dict[str, str] = {}
+    results = spread(
+        Worker, job.settings, todo, workers=cores(job.params.workers), time_limit=job.params.time_limit_s
+    )
+    for index, result in track(results, "curate", len(todo)):
+        item = todo[index]
+        if isinstance(result, Lost):
+            say(f"curate: {item.path.name}: {result.why}")
+            if not result.final:
+                lost[item.key] = result.why
+                continue
+            result = [Segment({"problem": result.why, "segments": 1})]
+        ledger.add(job.fingerprint, item.key, item.sha256, result)
+    return lost
+
+
+def assemble(
+    inventory: pd.DataFrame, items: list[Item], scores: pd.DataFrame, lost: dict[str, str], job: Job
+) -> pd.DataFrame:
+    """One row for each segment of each inventory row, in its order, with clip_id, scores and fingerprints."""
+    import pandas as pd
+
+    if lost:
+        given_up = pd.DataFrame(
+            {"key": list(lost), "segment": 0, "problem": list(lost.values()), "segments": 1}
+        )
+        scores = pd.concat([scores, given_up], ignore_index=True)
+    facts = inventory[
+        [
+            "source",
+            "file",
+            "sha256",
+            "bytes",
+            "source_video",
+            "licence",
+            "consent",
+            "split",
+            "audio",
+            "delivery",
+        ]
+    ].rename(columns={"split": "declared", "delivery": "delivery_label"})
+    facts = facts.assign(key=[item.key for item in items], place=range(len(items)))
+    table = facts.merge(scores.drop(columns=["fingerprint"]), on="key", how="left", validate="many_to_many")
+    table = table.sort_values(["place", "segment"], kind="stable").reset_index(drop=True)
+    number = table.groupby("sha256", sort=False).cumcount()
+    table["clip_id"] = table["sha256"].str[:16] + "-" + number.astype(str)
+    measured = table["delivery_label"] == "from_audio"
+    table["delivery"] = table["delivery"].where(measured, table["delivery_label"])
+    table["delivery_confidence"] = table["delivery_confidence"].where(measured, 1.0)
+    table["framing"] = framing(
+        pd.to_numeric(table["face_ratio"]), job.params.close_up_ratio, job.params.upper_body_ratio
+    )
+    return table
+
+
+def choose(table: pd.DataFrame, params: CurateParams) -> pd.DataFrame:
+    """Adds the decision. Of near-duplicates the largest stays, then the highest bit rate, then the first."""
+    table = table.join(decide(table, params.limits))
+    kept = table[table["decision"] == "keep"]
+    kept = kept.assign(pixels=kept["width"] * kept["height"], rate=kept["bytes"] / kept["decoded_seconds"])
+    kept = kept.sort_values(["pixels", "rate"], ascending=False, kind="stable")
+    prints = [
+        Print(clip_id, picture, sound)
+        for clip_id, picture, sound in zip(kept["clip_id"], kept["picture"], kept["sound"], strict=True)
+    ]
+    copies = find(prints, params)
+    table["duplicate_of"] = table["clip_id"].map(copies)
+    add_reason(table, table["duplicate_of"].notna(), "duplicate")
+    return table
+
+
+def forms(table: pd.DataFrame) -> Iterator[tuple[str, int, Form]]:
+    """(key, segment, form) of every kept clip."""
+    kept = table[table["decision"] == "keep"]
+    for key, segment, shift, kind in zip(
+        kept["key"], kept["segment"], kept["shift"], kept["framing"], strict=True
+    ):
+        yield key, int(segment), Form(int(shift), kind == "close-up")
+
+
+def write_missing_packages(table: pd.DataFrame, items: list[Item], job: Job) -> None:
+    """Makes the packages of kept clips that were not made while measuring (a threshold changed since)."""
+    by_key = {item.key: item for item in items}
+    missing: dict[str, dict[int, Form]] = {}
+    for key, segment, form in forms(table):
+        if not (form.folder(by_key[key], segment, job.params) / "geometry.json").exists():
+            missing.setdefault(key, {})[segment] = form
+    jobs = [Repackaging(by_key[key], wanted) for key, wanted in missing.items()]
+    results = spread(
+        Worker, job.settings, jobs, workers=cores(job.params.workers), time_limit=job.params.time_limit_s
+    )
+    for index, result in track(results, "standardise", len(jobs)) if jobs else ():
+        if isinstance(result, Lost):
+            raise InputError(f"{jobs[index].item.path}: measured before, now {result.why}")
+
+
+def identity_distance(job: Job) -> float:
+    """The clustering distance: the parameter, or what the identity model was calibrated to."""
+    if job.params.identity_distance is not None:
+        return job.params.identity_distance
+    from components.curation.models import Models
+
+    return Models(job.workspace.artifacts("perception")).same_person
+
+
+def people(table: pd.DataFrame, params: CurateParams, distance: float) -> None:
+    """Adds identity and split to `table`, in place; rejected clips get the split that was declared."""
+    import numpy as np
+
+    table["identity"] = None
+    kept = table["decision"] == "keep"
+    vectors = np.stack([np.frombuffer(blob, np.float32) for blob in table.loc[kept, "embedding"]])
+    ids = table.loc[kept, "clip_id"].tolist()
+    table.loc[kept, "identity"] = label(ids, cluster(vectors, distance).tolist())
+    table["split"] = np.where(table["declared"] == "test", "test", "train")
+    table.loc[kept, "split"] = assign_splits(table[kept], params.val_rate)

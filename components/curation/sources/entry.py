@@ -1,0 +1,77 @@
+"""What every reader yields, and the `source.yaml` that says what may be done with a source."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError
+
+from components.core.errors import InputError
+from components.core.params import Params
+
+
+class SourceCard(Params):
+    """The content of `source.yaml`."""
+
+    name: str = Field(min_length=1, description="Name of the source, unique in a run.")
+    licence: str = Field(min_length=1, description="Licence, e.g. an SPDX identifier.")
+    consent: bool = Field(description="Whether the people shown agreed to this use.")
+    split: Literal["auto", "test"] = Field("auto", description="test: held out; auto: train and validation.")
+    description: str = Field("", description="What it is, for people.")
+    identity: Literal["from_faces"] = Field("from_faces", description="How people are told apart.")
+    audio: Literal["required", "none"] = Field(
+        "required", description="none: the set is published without sound."
+    )
+    delivery: Literal["from_audio", "speech", "emotional", "singing"] = Field(
+        "from_audio", description="A label that holds for the whole source, or from_audio."
+    )
+    url: str = Field("", description="Where it was published.")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One file of a source, or a time span of it.
+
+    `path` is absolute; `start` and `end` are seconds inside the file (`end` None: to its end);
+    `source_video` names the recording it was cut from, so that all its clips stay in one split.
+    """
+
+    path: Path
+    source_video: str
+    card: SourceCard
+    start: float = 0.0
+    end: float | None = None
+    caption: str | None = None
+
+
+def read_card(folder: Path) -> SourceCard:
+    """Reads `source.yaml` of a source folder.
+
+    Raises:
+        InputError: it is missing, is not YAML, or a field is missing, unknown or of the wrong kind.
+    """
+    import yaml
+
+    path = folder / "source.yaml"
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise InputError(
+            f"{path} is missing; every source needs one with name, licence, consent and split"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read ({error})") from error
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise InputError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{path} must hold fields such as name, licence, consent and split")
+    try:
+        return SourceCard.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"])) or "file"
+        raise InputError(f"{path}: {field}: {first['msg']}") from error

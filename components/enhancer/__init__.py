@@ -1,0 +1,1 @@
+"""Cross-modal prompt enhancer: pairs, SFT, GRPO, rewards and judges. Importing it loads nothing heavy."""

@@ -1,0 +1,262 @@
+"""Stage `enhancer_grpo`: group-relative policy optimisation on the composite reward (TRL)."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from components.core.errors import InputError
+from components.core.files import read_json, write_json
+from components.core.paths import Workspace, require
+from components.core.progress import say
+from components.core.seeds import derive, seed_everything, single_thread
+from components.enhancer.pairs import Case, Pool, request
+from components.enhancer.params import EnhancerGrpoParams
+from components.enhancer.rewards import TERMS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from components.enhancer.model import Enhancer
+    from components.enhancer.scoring import Scorer
+
+STAGE = "enhancer_grpo"
+SOURCE = "enhancer_sft"
+HISTORY = {
+    "reward": "reward",
+    "reward_std": "reward_std",
+    "kl": "kl",
+    "loss": "loss",
+    "entropy": "entropy",
+    "frac_reward_zero_std": "zero_spread_groups",
+    "completions/mean_length": "completion_tokens",
+    "completions/clipped_ratio": "cut_completions",
+    **{f"term_{name}": f"term_{name}" for name in TERMS},
+    **{f"spread_{name}": f"spread_{name}" for name in TERMS},
+    "unscorable": "unscorable",
+}
+"""TRL's names -> ours, of what goes to history.jsonl."""
+
+
+def prompt_dataset(pool: Pool, cases: list[Case]) -> Any:
+    """A row a prompt: the conversation, the picture and the number of the case."""
+    from datasets import Dataset
+
+    from components.enhancer.model import conversation, picture
+
+    def rows(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        chosen = [cases[index] for index in batch["case"]]
+        return {
+            "prompt": [
+                conversation(request(case.instruction.text, pool.attributes[case.row])) for case in chosen
+            ],
+            "image": [picture(pool.images[case.row]) for case in chosen],
+            "case": list(batch["case"]),
+        }
+
+    table = Dataset.from_dict({"case": list(range(len(cases)))})
+    table.set_transform(rows)
+    return table
+
+
+def reward_function(scorer: Scorer, pool: Pool, cases: list[Case], group: int) -> Callable[..., Any]:
+    """The one reward function that TRL gets: the composite; terms and their spread are logged beside it.
+
+    An unscorable sample gets its group's mean: TRL would count a partial None as 0, this way the sample has
+    no advantage and leaves mean and direction alone. A group without any score gives None throughout.
+    """
+
+    def composite(
+        completions: list[Any],
+        case: list[int],
+        log_metric: Callable[[str, float], None] | None = None,
+        **_: Any,
+    ) -> list[float | None]:
+        texts = [" ".join(turn[0]["content"].split()) for turn in completions]
+        chosen = [cases[index] for index in case]
+        graded = scorer.grade(
+            [pool.attributes[one.row] for one in chosen], [one.instruction.text for one in chosen], texts
+        )
+        scores = [one.reward for one in graded]
+        if log_metric is not None:
+            for name in TERMS:
+                values = [one.terms[name] for one in graded]
+                known = [value for value in values if value is not None]
+                log_metric(f"term_{name}", statistics.fmean(known) if known else math.nan)
+                log_metric(f"spread_{name}", _group_spread(values, group))
+            log_metric("unscorable", sum(score is None for score in scores) / len(scores))
+        return fill_groups(scores, group)
+
+    return composite
+
+
+def _group_spread(values: list[float | None], group: int) -> float:
+    """Mean standard deviation within the groups."""
+    spreads = []
+    for begin in range(0, len(values), group):
+        known = [value for value in values[begin : begin + group] if value is not None]
+        if len(known) > 1:
+            spreads.append(statistics.pstdev(known))
+    return statistics.fmean(spreads) if spreads else 0.0
+
+
+def fill_groups(scores: list[float | None], group: int) -> list[float | None]:
+    """Puts a group's mean in the place of its unscorable samples; a group without a score stays None."""
+    filled: list[float | None] = []
+    for begin in range(0, len(scores), group):
+        part = scores[begin : begin + group]
+        known = [score for score in part if score is not None]
+        mean = statistics.fmean(known) if known else None
+        filled += [mean if score is None else score for score in part]
+    return filled
+
+
+def train(
+    start: Path,
+    pool: Pool,
+    scorer: Scorer,
+    params: EnhancerGrpoParams,
+    seed: int,
+    work: Path,
+    stop_after: int | None = None,
+) -> tuple[Enhancer, list[dict[str, float]]]:
+    """Optimises the model at `start`, or goes on from the last whole checkpoint below `work`.
+
+    `work` is keyed by content. The KL divergence is measured against the model at `start`. The same seed
+    gives the same weights, interrupted or not. `stop_after` ends after that many steps of this schedule.
+
+    Returns:
+        the trained model and the rows of its history.
+    """
+    from trl import GRPOConfig, GRPOTrainer
+
+    from components.enhancer.model import Enhancer
+    from components.enhancer.pairs import training_cases
+    from components.enhancer.training import (
+        SayProgress,
+        StopAfter,
+        drop_printer,
+        history_rows,
+        last_checkpoint,
+        quiet,
+    )
+
+    single_thread()
+    quiet()
+    seed_everything(derive(seed, STAGE))
+    enhancer = Enhancer.load(start)
+    cases = training_cases(pool, params.steps * params.prompts, 0.2, derive(seed, STAGE))
+    checkpoint = last_checkpoint(work)
+    config = GRPOConfig(
+        output_dir=str(work),
+        max_steps=params.steps,
+        per_device_train_batch_size=params.prompts * params.group,
+        num_generations=params.group,
+        max_completion_length=params.max_new_tokens,
+        learning_rate=params.learning_rate,
+        lr_scheduler_type="constant",
+        beta=params.beta,
+        temperature=params.temperature,
+        top_k=0,
+        top_p=1.0,
+        max_grad_norm=1.0,
+        logging_steps=1,
+        save_steps=params.save_every,
+        save_total_limit=1,
+        seed=derive(seed, STAGE, "trainer") % 2**31,
+        data_seed=derive(seed, STAGE, "order") % 2**31,
+        shuffle_dataset=False,
+        use_cpu=True,
+        bf16=False,
+        gradient_checkpointing=False,
+        remove_unused_columns=False,
+        dataloader_pin_memory=False,
+        log_completions=False,
+        report_to="none",
+        disable_tqdm=True,
+    )
+    trainer = GRPOTrainer(
+        model=enhancer.model,
+        reward_funcs=reward_function(scorer, pool, cases, params.group),
+        args=config,
+        train_dataset=prompt_dataset(pool, cases),
+        processing_class=enhancer.processor,
+        callbacks=[SayProgress("enhancer GRPO", ("reward", "kl")), StopAfter(stop_after)],
+    )
+    drop_printer(trainer)
+    if checkpoint is not None:
+        # Trainer would load none of Qwen2-VL's saved keys on resuming, with a warning only: load them here,
+        # after the trainer copied the starting model as the reference of the KL divergence.
+        resumed = Enhancer.load(checkpoint, enhancer.processor)
+        trainer.model.load_state_dict(resumed.model.state_dict())
+        say(f"enhancer GRPO: goes on from {checkpoint.name}")
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    return Enhancer(trainer.model.eval(), enhancer.processor), history_rows(
+        trainer.state.log_history, HISTORY
+    )
+
+
+def run(params: EnhancerGrpoParams, workspace: Workspace, seed: int) -> None:
+    """Writes artifacts/enhancer_grpo: model/, config.json, metrics.json, history.jsonl, samples.json.
+
+    Raises:
+        InputError: the SFT model names held objects too unreliably: GRPO would learn to invent them.
+    """
+    from components.core.files import digest_tree
+    from components.enhancer import data
+    from components.enhancer.enhance import pack
+    from components.enhancer.model import Enhancer
+    from components.enhancer.scoring import Scorer, measure
+    from components.enhancer.training import content_key, write_history
+
+    start = require(workspace.artifacts(SOURCE, "model"), f"syncdreamer stage {SOURCE}")
+    sft = read_json(workspace.artifacts(SOURCE, "metrics.json"))
+    if sft["objects_right"] < params.minimum_object_accuracy:
+        raise InputError(
+            f"GRPO refused: after SFT only {sft['objects_right']:.0%} of the named objects are there, "
+            f"{params.minimum_object_accuracy:.0%} are needed; raise enhancer_sft.steps"
+        )
+    pool, held_out = data.training_pool(workspace), data.held_out_pool(workspace)
+    scorer = Scorer.load(workspace, params.reward)
+    key = content_key(STAGE, params, seed, data.inputs(workspace), digest_tree(start))
+    before = measure(scorer, Enhancer.load(start), held_out, params.held_out, seed)
+    enhancer, history = train(start, pool, scorer, params, seed, workspace.state(STAGE, key))
+    after = measure(scorer, enhancer, held_out, params.held_out, seed)
+    out = workspace.artifacts(STAGE)
+    enhancer.save(out / "model")
+    pack(out / "model", workspace.artifacts("perception", "attributes"))
+    write_history(out / "history.jsonl", history)
+    write_json(out / "samples.json", compared(before.samples, after.samples))
+    write_json(
+        out / "config.json",
+        {"reward": params.reward, "seed": seed, "held_out": params.held_out, "judge": scorer.judge.name},
+    )
+    write_json(out / "metrics.json", figures(before.metrics, after.metrics))
+
+
+def figures(before: dict[str, float], after: dict[str, float]) -> dict[str, float]:
+    """After GRPO by their names, after SFT with `sft_`, and the gain of the sampled and the greedy reward."""
+    gains = {
+        "reward_gain": after["sampled_reward"] - before["sampled_reward"],
+        "greedy_reward_gain": after["reward"] - before["reward"],
+    }
+    return {
+        **after,
+        **{f"sft_{name}": value for name, value in before.items()},
+        **{name: round(value, 6) for name, value in gains.items()},
+    }
+
+
+def compared(before: list[dict[str, Any]], after: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Samples for people: instruction, text before and after, with reward and terms."""
+    return [
+        {
+            "instruction": old["instruction"],
+            "action": old["action"],
+            "before": {key: old[key] for key in ("text", "sampled", "reward", "terms")},
+            "after": {key: new[key] for key in ("text", "sampled", "reward", "terms")},
+        }
+        for old, new in zip(before, after, strict=True)
+    ]

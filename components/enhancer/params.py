@@ -1,0 +1,126 @@
+"""Parameters of the enhancer's two training stages."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from components.core.params import Params
+
+
+class EnhancerModelParams(Params):
+    """Shape of the vision-language model (Qwen2-VL), built from configuration."""
+
+    hidden: int = Field(128, ge=16, description="width of the language model")
+    layers: int = Field(3, ge=1, description="layers of the language model")
+    heads: int = Field(4, ge=1, description="attention heads; half as many key-value heads")
+    vision_width: int = Field(64, ge=16, description="width of the vision tower")
+    vision_layers: int = Field(2, ge=1, description="layers of the vision tower")
+    vocabulary: int = Field(
+        1024, ge=300, description="most pieces of the tokenizer; one per word of the domain"
+    )
+    initializer_range: float = Field(
+        0.07, gt=0, description="spread of initial weights; at 0.02 the instruction's action is never copied"
+    )
+
+
+class TargetParams(Params):
+    """How incomplete the SFT targets are: what they lack is what GRPO can gain."""
+
+    keep_attribute: float = Field(0.75, ge=0, le=1, description="chance that a target states an attribute")
+    keep_cue: float = Field(0.45, ge=0, le=1, description="chance that a target states a pose cue")
+    full_stages: float = Field(
+        0.25, ge=0, le=1, description="share of targets with all three temporal stages"
+    )
+    half_stages: float = Field(0.35, ge=0, le=1, description="share with one or two; the rest has none")
+    clips: float = Field(
+        0.1, ge=0, le=1, description="share of pairs from curated clips, the rest rendered people"
+    )
+
+    @model_validator(mode="after")
+    def _shares(self) -> TargetParams:
+        if self.full_stages + self.half_stages > 1:
+            raise ValueError("full_stages + half_stages must not exceed 1")
+        return self
+
+
+class EnhancerSftParams(Params):
+    """Supervised fine-tuning on image + instruction -> motion-aware prompt."""
+
+    steps: int = Field(500, ge=1, description="optimizer steps")
+    batch: int = Field(16, ge=1, description="pairs per step")
+    learning_rate: float = Field(2e-3, gt=0, description="peak learning rate, cosine to zero")
+    warmup: int = Field(30, ge=0, description="steps of linear warm-up")
+    log_every: int = Field(10, ge=1, description="steps between lines of history.jsonl")
+    save_every: int = Field(100, ge=1, description="steps between resumable checkpoints in state/")
+    held_out: int = Field(96, ge=1, description="held-out combinations of image and phrasing that are scored")
+    model: EnhancerModelParams = Field(EnhancerModelParams(), description="shape of the model")
+    targets: TargetParams = Field(TargetParams(), description="completeness of the training targets")
+
+
+class RewardWeights(Params):
+    """Weights of the five terms; they must sum to 1."""
+
+    img: float = Field(0.3, ge=0, le=1, description="image faithfulness")
+    inst: float = Field(0.25, ge=0, le=1, description="instruction consistency")
+    time: float = Field(0.2, ge=0, le=1, description="temporal structure")
+    pose: float = Field(0.15, ge=0, le=1, description="pose and gesture cues")
+    len: float = Field(0.1, ge=0, le=1, description="conciseness")
+
+    @model_validator(mode="after")
+    def _sum(self) -> RewardWeights:
+        _check_sum("reward weights", [self.img, self.inst, self.time, self.pose, self.len])
+        return self
+
+
+class CriterionWeights(Params):
+    """Weights of the judge's four criteria; they must sum to 1."""
+
+    identity: float = Field(0.25, ge=0, le=1, description="identity and appearance")
+    pose: float = Field(0.25, ge=0, le=1, description="pose and body configuration")
+    scene: float = Field(0.25, ge=0, le=1, description="scene and background")
+    motion: float = Field(0.25, ge=0, le=1, description="motion plausibility")
+
+    @model_validator(mode="after")
+    def _sum(self) -> CriterionWeights:
+        _check_sum("criterion weights", [self.identity, self.pose, self.scene, self.motion])
+        return self
+
+
+def _check_sum(what: str, values: list[float]) -> None:
+    if abs(sum(values) - 1) > 1e-6:
+        raise ValueError(f"{what} sum to {sum(values)}, must sum to 1")
+
+
+class RewardParams(Params):
+    """The composite reward (equations 1 to 6)."""
+
+    weights: RewardWeights = Field(RewardWeights(), description="weights of the five terms")
+    criteria: CriterionWeights = Field(CriterionWeights(), description="weights of the judge's criteria")
+    beta: float = Field(0.6, ge=0, le=1, description="share of the judge in R_img (equation 5)")
+    lam: float = Field(0.3, ge=0, le=1, description="share of Jaccard in R_hybrid (equation 4)")
+    budget: int = Field(220, ge=1, le=220, description="tokens of the generator's text encoder (equation 6)")
+    alpha: float = Field(2.0, ge=2, le=5, description="decay beyond the budget (equation 6)")
+    excess: Literal["tokens", "fraction"] = Field("tokens", description="unit of the excess in equation 6")
+
+
+class EnhancerGrpoParams(Params):
+    """Group-relative policy optimisation on the composite reward."""
+
+    steps: int = Field(60, ge=1, description="optimizer steps")
+    prompts: int = Field(4, ge=1, description="prompts per step")
+    group: int = Field(8, ge=2, description="completions per prompt")
+    learning_rate: float = Field(2e-4, gt=0, description="constant learning rate; 1e-3 collapses")
+    beta: float = Field(0.02, ge=0, description="weight of the KL divergence from the SFT model")
+    temperature: float = Field(1.0, gt=0, description="sampling temperature")
+    max_new_tokens: int = Field(70, ge=8, description="longest completion")
+    save_every: int = Field(20, ge=1, description="steps between resumable checkpoints in state/")
+    held_out: int = Field(96, ge=1, description="held-out combinations of image and phrasing that are scored")
+    minimum_object_accuracy: float = Field(
+        0.9,
+        ge=0,
+        le=1,
+        description="refuse to start below it: an under-trained model learns to invent objects",
+    )
+    reward: RewardParams = Field(RewardParams(), description="the composite reward")

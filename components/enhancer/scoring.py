@@ -1,0 +1,215 @@
+"""Scores prompts by the composite reward and measures an enhancer on held-out combinations."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from components.core.seeds import derive
+from components.core.vocabulary import LISTS, SCALARS, UNKNOWN
+from components.enhancer import rewards
+from components.enhancer.extractor import actions, extract
+from components.enhancer.form import well_formed
+from components.enhancer.judges import EmbeddedJudge, Judge
+from components.enhancer.pairs import Case, Pool, held_out_cases, request
+from components.enhancer.params import RewardParams
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from components.core.paths import Workspace
+    from components.enhancer.model import Enhancer
+
+SHOWN = 8
+
+
+@dataclass(frozen=True)
+class Graded:
+    """reward: the composite, None where unscorable; terms `img … len`; parts: what R_img is made of."""
+
+    reward: float | None
+    terms: dict[str, float | None]
+    parts: dict[str, float | None]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """An enhancer's answers to N cases: texts, composite rewards (NaN: unscorable), terms, and per case
+    whether exactly the asked action is named and whether the text is well formed."""
+
+    texts: list[str]
+    rewards: NDArray[np.float64]
+    terms: list[dict[str, float | None]]
+    kept: NDArray[np.bool_]
+    formed: NDArray[np.bool_]
+    correct: dict[str, tuple[int, int]]
+    """Attribute -> (values said rightly, values said)."""
+
+
+class Scorer:
+    """The composite reward with a judge and the token counter of the generator's text encoder."""
+
+    def __init__(
+        self, judge: Judge, count_tokens: Callable[[str], int], params: RewardParams | None = None
+    ) -> None:
+        self.judge = judge
+        self.count_tokens = count_tokens
+        self.params = params or RewardParams()
+        self.clamped = 0
+        """How often a judge's number lay outside [0,1] so far."""
+
+    @classmethod
+    def load(cls, workspace: Workspace, params: RewardParams | None = None) -> Scorer:
+        """With the embedded judge of artifacts/perception.
+
+        Raises:
+            InputError: it is missing.
+        """
+        from components.perception.image_text import ImageTextModel
+
+        model = ImageTextModel.load(workspace.artifacts("perception", "image_text"))
+        return cls(EmbeddedJudge(model), model.encoder.count_tokens, params)
+
+    def grade(
+        self,
+        attributes: Sequence[Mapping[str, Any]],
+        instructions: Sequence[str],
+        prompts: Sequence[str],
+    ) -> list[Graded]:
+        """Grades N prompts about pictures with these attributes and for these instructions."""
+        if not prompts:
+            return []
+        criteria = self.judge.img(attributes, prompts)
+        kept = self.judge.inst(instructions, prompts)
+        rows = zip(attributes, prompts, criteria, kept, strict=True)
+        return [self._one(seen, prompt, told, inst) for seen, prompt, told, inst in rows]
+
+    def _one(
+        self,
+        seen: Mapping[str, Any],
+        prompt: str,
+        told: Mapping[str, float | None],
+        inst: float | None,
+    ) -> Graded:
+        params = self.params
+        for number in (*told.values(), inst):
+            if rewards.is_scorable(number) and not 0 <= float(number or 0.0) <= 1:
+                self.clamped += 1
+        said = extract(prompt)
+        attribute = rewards.attribute_match({name: seen.get(name) for name in SCALARS}, said)
+        overlap = rewards.mean_jaccard({name: seen.get(name) for name in LISTS}, said)
+        judged = rewards.judge_score(told, params.criteria.model_dump())
+        terms = {
+            "img": rewards.image_faithfulness(
+                judged, rewards.hybrid(overlap, attribute, params.lam), params.beta
+            ),
+            "inst": rewards.clamp(inst) if inst is not None and rewards.is_scorable(inst) else None,
+            "time": rewards.temporal_structure(prompt),
+            "pose": rewards.pose_cues(prompt, seen),
+            "len": rewards.length_score(
+                self.count_tokens(prompt), params.budget, params.alpha, params.excess
+            ),
+        }
+        parts = {**told, "judge": judged, "attribute": attribute, "jaccard": overlap}
+        return Graded(rewards.composite(terms, params.weights.model_dump()), terms, parts)
+
+    def answers(
+        self, enhancer: Enhancer, pool: Pool, cases: Sequence[Case], *, sample: bool, seed: int
+    ) -> Outcome:
+        """The enhancer's texts for cases of a pool, graded. The same seed gives the same texts."""
+        rows = [case.row for case in cases]
+        seen = [pool.attributes[row] for row in rows]
+        instructions = [case.instruction.text for case in cases]
+        texts = enhancer.complete(
+            pool.images[rows],
+            [request(text, attributes) for text, attributes in zip(instructions, seen, strict=True)],
+            sample=sample,
+            seed=derive(seed, "answers") % 2**31,
+        )
+        graded = self.grade(seen, instructions, texts)
+        return Outcome(
+            texts,
+            np.array([math.nan if one.reward is None else one.reward for one in graded]),
+            [one.terms for one in graded],
+            np.array([actions(t) == [case.instruction.action] for t, case in zip(texts, cases, strict=True)]),
+            np.array([well_formed(text, attributes) for text, attributes in zip(texts, seen, strict=True)]),
+            said_rightly(texts, seen),
+        )
+
+
+def said_rightly(texts: Sequence[str], seen: Sequence[Mapping[str, Any]]) -> dict[str, tuple[int, int]]:
+    """Per attribute: (values said rightly, values said), where the picture's value is known."""
+    counts = {name: [0, 0] for name in (*SCALARS, *LISTS)}
+    for text, wanted in zip(texts, seen, strict=True):
+        said = extract(text)
+        for name in SCALARS:
+            if said[name] != UNKNOWN and wanted.get(name, UNKNOWN) != UNKNOWN:
+                counts[name][0] += said[name] == wanted[name]
+                counts[name][1] += 1
+        for name in LISTS:
+            for value in said[name]:
+                counts[name][0] += value in (wanted.get(name) or ())
+                counts[name][1] += 1
+    return {name: (right, total) for name, (right, total) in counts.items()}
+
+
+def summary(outcome: Outcome, prefix: str) -> dict[str, float]:
+    """Flat figures of an outcome, each name beginning with `prefix`."""
+    scored = outcome.rewards[~np.isnan(outcome.rewards)]
+    right = sum(a for a, _ in outcome.correct.values())
+    said = sum(b for _, b in outcome.correct.values())
+    objects = outcome.correct["objects"]
+    words = [text.split() for text in outcome.texts]
+    figures = {
+        "reward": float(scored.mean()) if len(scored) else math.nan,
+        "unscorable": float(np.isnan(outcome.rewards).mean()),
+        "action_kept": float(outcome.kept.mean()),
+        "well_formed": float(outcome.formed.mean()),
+        "attributes_right": right / said if said else math.nan,
+        "objects_right": objects[0] / objects[1] if objects[1] else 1.0,
+        "words": float(np.mean([len(one) for one in words])),
+        "distinct_texts": float(len(set(outcome.texts))),
+        "distinct_bigrams": float(len({pair for one in words for pair in zip(one, one[1:], strict=False)})),
+    }
+    for term in rewards.TERMS:
+        values = [row[term] for row in outcome.terms if row[term] is not None]
+        figures[f"term_{term}"] = float(np.mean(values)) if values else math.nan
+    return {f"{prefix}{name}": round(value, 6) for name, value in figures.items() if not math.isnan(value)}
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Flat figures (greedy without a prefix, sampled with `sampled_`) and readable samples."""
+
+    metrics: dict[str, float]
+    samples: list[dict[str, Any]]
+    greedy: Outcome
+    sampled: Outcome
+
+
+def measure(scorer: Scorer, enhancer: Enhancer, pool: Pool, count: int, seed: int) -> Measured:
+    """An enhancer on `count` held-out combinations of picture and wording, greedy and sampled.
+
+    The cases depend on the pool, `count` and `seed` alone: two models measured so are paired.
+    """
+    cases = held_out_cases(pool, count, seed)
+    greedy = scorer.answers(enhancer, pool, cases, sample=False, seed=seed)
+    sampled = scorer.answers(enhancer, pool, cases, sample=True, seed=seed)
+    samples = [
+        {
+            "instruction": case.instruction.text,
+            "action": case.instruction.action,
+            "text": greedy.texts[number],
+            "sampled": sampled.texts[number],
+            "reward": float(greedy.rewards[number]),
+            "terms": greedy.terms[number],
+        }
+        for number, case in enumerate(cases[:SHOWN])
+    ]
+    return Measured({**summary(greedy, ""), **summary(sampled, "sampled_")}, samples, greedy, sampled)

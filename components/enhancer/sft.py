@@ -1,0 +1,140 @@
+"""Stage `enhancer_sft`: the vision-language model learns image + instruction -> motion-aware prompt (TRL)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from components.core.files import write_json
+from components.core.paths import Workspace
+from components.core.progress import say
+from components.core.seeds import derive, seed_everything, single_thread
+from components.enhancer.pairs import Pair, Pool, request
+from components.enhancer.params import EnhancerSftParams
+
+if TYPE_CHECKING:
+    from components.enhancer.model import Enhancer
+
+STAGE = "enhancer_sft"
+MAX_LENGTH = 256
+HISTORY = {
+    "loss": "loss",
+    "learning_rate": "learning_rate",
+    "mean_token_accuracy": "token_accuracy",
+    "grad_norm": "gradient_norm",
+}
+"""TRL's names -> ours, of what goes to history.jsonl."""
+
+
+def pair_dataset(pool: Pool, pairs: list[Pair]) -> Any:
+    """A data set of TRL's prompt-completion form with a picture a row; pictures are made when read."""
+    from datasets import Dataset
+
+    from components.enhancer.model import conversation, picture
+
+    def rows(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        chosen = [pairs[index] for index in batch["pair"]]
+        return {
+            "prompt": [
+                conversation(request(pair.instruction.text, pool.attributes[pair.row])) for pair in chosen
+            ],
+            "completion": [[{"role": "assistant", "content": pair.target}] for pair in chosen],
+            "image": [picture(pool.images[pair.row]) for pair in chosen],
+        }
+
+    table = Dataset.from_dict({"pair": list(range(len(pairs)))})
+    table.set_transform(rows)
+    return table
+
+
+def train(
+    pool: Pool, params: EnhancerSftParams, seed: int, work: Path, stop_after: int | None = None
+) -> tuple[Enhancer, list[dict[str, float]]]:
+    """Trains on `pool` from scratch, or goes on from the last whole checkpoint below `work`.
+
+    `work` is keyed by content: a checkpoint in it belongs to these very pictures and parameters. The same
+    seed gives the same weights, interrupted or not. `stop_after` ends after that many steps of this schedule.
+
+    Returns:
+        the trained model and the rows of its history.
+    """
+    from trl import SFTConfig, SFTTrainer
+
+    from components.enhancer import pairs as pairing
+    from components.enhancer.model import Enhancer, build_model, build_processor
+    from components.enhancer.training import (
+        SayProgress,
+        StopAfter,
+        drop_printer,
+        history_rows,
+        last_checkpoint,
+        quiet,
+    )
+
+    single_thread()
+    quiet()
+    pairs = pairing.training_pairs(pool, params.steps * params.batch, params.targets, seed)
+    seed_everything(derive(seed, STAGE, "weights"))
+    processor = build_processor(pairing.tokenizer_texts(params.targets, seed), params.model.vocabulary)
+    model = build_model(processor, params.model)
+    checkpoint = last_checkpoint(work)
+    if checkpoint is not None:
+        # Trainer would load none of Qwen2-VL's saved keys on resuming, with a warning only: load them here.
+        model = Enhancer.load(checkpoint, processor).model
+        say(f"enhancer SFT: goes on from {checkpoint.name}")
+    config = SFTConfig(
+        output_dir=str(work),
+        max_steps=params.steps,
+        per_device_train_batch_size=params.batch,
+        learning_rate=params.learning_rate,
+        lr_scheduler_type="cosine",
+        warmup_steps=params.warmup,
+        adam_beta2=0.98,
+        max_grad_norm=1.0,
+        completion_only_loss=True,
+        max_length=MAX_LENGTH,
+        logging_steps=params.log_every,
+        save_steps=params.save_every,
+        save_total_limit=1,
+        seed=derive(seed, STAGE, "trainer") % 2**31,
+        data_seed=derive(seed, STAGE, "order") % 2**31,
+        use_cpu=True,
+        bf16=False,
+        gradient_checkpointing=False,
+        remove_unused_columns=False,
+        dataloader_pin_memory=False,
+        report_to="none",
+        disable_tqdm=True,
+    )
+    trainer = SFTTrainer(
+        model=model,
+        args=config,
+        train_dataset=pair_dataset(pool, pairs),
+        processing_class=processor,
+        callbacks=[SayProgress("enhancer SFT", ("loss", "mean_token_accuracy")), StopAfter(stop_after)],
+    )
+    drop_printer(trainer)
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    return Enhancer(trainer.model.eval(), processor), history_rows(trainer.state.log_history, HISTORY)
+
+
+def run(params: EnhancerSftParams, workspace: Workspace, seed: int) -> None:
+    """Writes artifacts/enhancer_sft: model/, config.json, metrics.json, history.jsonl, samples.json."""
+    from components.enhancer import data
+    from components.enhancer.enhance import pack
+    from components.enhancer.scoring import Scorer, measure
+    from components.enhancer.training import content_key, write_history
+
+    pool, held_out = data.training_pool(workspace), data.held_out_pool(workspace)
+    say(f"enhancer SFT: {len(pool)} pictures, {int(pool.clips.sum())} of them of curated clips")
+    work = workspace.state(STAGE, content_key(STAGE, params, seed, data.inputs(workspace)))
+    enhancer, history = train(pool, params, seed, work)
+    measured = measure(Scorer.load(workspace), enhancer, held_out, params.held_out, seed)
+    out = workspace.artifacts(STAGE)
+    enhancer.save(out / "model")
+    pack(out / "model", workspace.artifacts("perception", "attributes"))
+    write_history(out / "history.jsonl", history)
+    write_json(out / "samples.json", measured.samples)
+    write_json(out / "config.json", {"targets": params.targets, "seed": seed, "held_out": params.held_out})
+    losses = [row["loss"] for row in history if "loss" in row]
+    write_json(out / "metrics.json", measured.metrics | ({"loss": losses[-1]} if losses else {}))

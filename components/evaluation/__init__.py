@@ -1,0 +1,1 @@
+"""Metrics, the evaluation of generated clips beside ground truth and controls, and the report."""

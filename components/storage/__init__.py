@@ -1,0 +1,1 @@
+"""How samples lie on disk: WebDataset shards with bytes that depend on content alone."""

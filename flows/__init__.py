@@ -1,0 +1,1 @@
+"""Orchestration: decides when, never how. The only place that imports Prefect."""

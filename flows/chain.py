@@ -1,0 +1,134 @@
+"""DVC from Python: the order of the stages, what is out of date, running one, fetching the input."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from components.core.errors import (
+    EXIT_GATE,
+    EXIT_INPUT,
+    EXIT_TEMPORARY,
+    GateRefused,
+    InputError,
+    SyncDreamerError,
+    TemporaryFailure,
+)
+from components.core.files import read_json
+from components.core.paths import Workspace
+
+if TYPE_CHECKING:
+    from dvc.repo import Repo
+
+
+class Interrupted(SyncDreamerError):
+    """A person or the system stopped the stage."""
+
+    exit_code = 130
+
+
+@dataclass(frozen=True)
+class Digest:
+    """A dependency or output as dvc.lock records it."""
+
+    path: str
+    md5: str
+
+
+def open_repo(workspace: Workspace) -> Repo:
+    """The workspace's DVC repository.
+
+    Raises:
+        InputError: the folder is no DVC repository.
+    """
+    from dvc.exceptions import NotDvcRepoError
+    from dvc.repo import Repo
+
+    logging.getLogger("dvc").setLevel(logging.ERROR)
+    try:
+        return Repo(str(workspace.root))
+    except NotDvcRepoError as error:
+        raise InputError(f"{workspace.root} is no DVC repository; `dvc init` makes it one") from error
+
+
+def stage_order(repo: Repo) -> list[str]:
+    """Names of the stages of dvc.yaml, each after what it depends on."""
+    import networkx as nx
+
+    return [stage.name for stage in nx.dfs_postorder_nodes(repo.index.graph) if getattr(stage, "name", None)]
+
+
+def fetch_input(repo: Repo, workspace: Workspace) -> None:
+    """Checks that data/raw is there, pulling it from the DVC remote when it is not.
+
+    Raises:
+        InputError: it is neither here nor in the remote, or it holds no file.
+    """
+    from dvc.exceptions import DvcException
+
+    if not workspace.raw.exists():
+        try:
+            repo.pull(targets=["data.dvc"])
+        except DvcException as error:
+            raise InputError(f"data/raw is missing and could not be pulled: {error}") from error
+    if not any(path.is_file() for path in workspace.raw.rglob("*")):
+        raise InputError("data/raw is empty: put sources there, or remove the folder to pull the demo corpus")
+
+
+def up_to_date(repo: Repo) -> bool:
+    """Whether no stage would run (content of inputs, outputs and parameters as in dvc.lock)."""
+    return not repo.status()
+
+
+def reproduce(repo: Repo, workspace: Workspace, name: str) -> bool:
+    """Runs one stage if anything it depends on changed; True when it ran.
+
+    Raises:
+        GateRefused, InputError, TemporaryFailure, Interrupted, SyncDreamerError: as the stage's exit status
+            says, with the stage's own message.
+    """
+    from dvc.exceptions import ReproductionError
+
+    result = workspace.state("stages", name) / "result.json"
+    result.unlink(missing_ok=True)
+    try:
+        return bool(repo.reproduce(targets=[name], single_item=True))
+    except ReproductionError as error:
+        cause = str(error.__cause__ or error)
+        found = {"exit": 1, "message": cause}
+        outcome: dict[str, Any] = read_json(result) if result.exists() else found
+        raise _failure(name, int(outcome["exit"]), str(outcome["message"])) from error
+
+
+def _failure(name: str, status: int, message: str) -> SyncDreamerError:
+    kinds: dict[int, type[SyncDreamerError]] = {
+        EXIT_GATE: GateRefused,
+        EXIT_INPUT: InputError,
+        EXIT_TEMPORARY: TemporaryFailure,
+        130: Interrupted,
+    }
+    return kinds.get(status, SyncDreamerError)(f"{name}: {message}")
+
+
+def lock_digest(workspace: Workspace) -> str:
+    """SHA-256 of dvc.lock, or "" when there is none: names one state of all data, parameters and outputs."""
+    path = workspace.root / "dvc.lock"
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else ""
+
+
+def locked(workspace: Workspace, name: str) -> tuple[list[Digest], list[Digest]]:
+    """A stage's dependencies and outputs with their digests, from dvc.lock."""
+    import yaml
+
+    path = workspace.root / "dvc.lock"
+    stages: dict[str, Any] = (
+        yaml.safe_load(path.read_text(encoding="utf-8"))["stages"] if path.exists() else {}
+    )
+    entry = stages.get(name, {})
+
+    def digests(kind: str) -> list[Digest]:
+        return [Digest(item["path"], item.get("md5", "")) for item in entry.get(kind, [])]
+
+    return digests("deps"), digests("outs")

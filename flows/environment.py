@@ -1,0 +1,40 @@
+"""What the environment says before heavy libraries load: offline, quiet, one thread, no telemetry."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from components.core.paths import Workspace
+
+DEFAULTS = {
+    "OMP_NUM_THREADS": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    "HF_HUB_OFFLINE": "1",
+    "TRANSFORMERS_VERBOSITY": "error",
+    "DIFFUSERS_VERBOSITY": "error",
+    "DO_NOT_TRACK": "1",
+    "DVC_NO_ANALYTICS": "1",
+    "GX_ANALYTICS_ENABLED": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "90",
+    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
+    "DS_ACCELERATOR": "",
+    "GLOG_minloglevel": "3",
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+    "PYTHONHASHSEED": "0",
+}
+
+
+def prepare(workspace: Workspace) -> None:
+    """Sets what is not set yet; services keep their state in the workspace; this environment leads PATH."""
+    for name, value in DEFAULTS.items():
+        if value:
+            os.environ.setdefault(name, value)
+    os.environ.setdefault("PREFECT_HOME", str(workspace.state("prefect")))
+    programs = str(Path(sys.executable).parent)
+    path = os.environ.get("PATH", "")
+    if programs not in path.split(os.pathsep):
+        os.environ["PATH"] = f"{programs}{os.pathsep}{path}"

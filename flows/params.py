@@ -1,0 +1,131 @@
+"""params.yaml, validated: composes the rooms' parameter models, knows none of their fields."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, ValidationError
+
+from components.core.errors import InputError
+from components.core.params import Params
+from flows.stages import STAGES
+
+
+class FlowParams(Params):
+    """How the flow runs the stages; none of it changes a result."""
+
+    timeout_minutes: float = Field(120.0, gt=0, description="a stage that runs longer is ended, whole group")
+    retries: int = Field(
+        2, ge=0, description="how often a stage that failed temporarily (exit 75) is retried"
+    )
+    retry_delay_seconds: float = Field(20.0, ge=0, description="pause before a retry")
+
+
+class Parameters:
+    """What params.yaml says: `seed`, `flow`, and one validated section a stage."""
+
+    def __init__(self, seed: int, flow: FlowParams, sections: dict[str, Params]) -> None:
+        self.seed = seed
+        self.flow = flow
+        self.sections = sections
+
+    def flat(self, name: str) -> dict[str, Any]:
+        """A stage's parameters as `section.key` → plain value, for tracking."""
+        return {f"{name}.{key}": value for key, value in self.sections[name].model_dump(mode="json").items()}
+
+
+def load_params(path: Path, only: str | None = None) -> Parameters:
+    """Reads and validates params.yaml; with `only`, builds just that stage's section (imports less).
+
+    Raises:
+        InputError: the file is missing or not YAML; a section or key is unknown (with the nearest known
+            name), missing, or out of range. The message names section and key.
+    """
+    import yaml
+
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(
+            f"{path.name} is missing in {path.parent}; `syncdreamer preset tiny` writes one"
+        ) from error
+    except yaml.YAMLError as error:
+        raise InputError(f"{path.name} is not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(raw, dict):
+        raise InputError(f"{path.name} holds no sections")
+    known = ["seed", "flow", *STAGES]
+    for section in raw:
+        if section not in known:
+            raise InputError(f"{path.name}: unknown section {section!r}{_nearest(str(section), known)}")
+    missing = [section for section in known if section not in raw]
+    if missing:
+        raise InputError(f"{path.name}: section {missing[0]!r} is missing")
+    seed = raw["seed"]
+    if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
+        raise InputError(f"{path.name}: seed must be a whole number ≥ 0, not {seed!r}")
+    names = [only] if only else list(STAGES)
+    flow = _section(path.name, "flow", FlowParams, raw["flow"])
+    sections = {name: _section(path.name, name, STAGES[name].params_model(), raw[name]) for name in names}
+    return Parameters(seed, flow, sections)  # type: ignore[arg-type]
+
+
+def _section(file: str, name: str, model: type[Params], values: Any) -> Params:
+    try:
+        return model.model_validate(values if values is not None else {})
+    except ValidationError as error:
+        lines = []
+        for problem in error.errors():
+            key = ".".join([name, *map(str, problem["loc"])])
+            if problem["type"] == "extra_forbidden":
+                lines.append(
+                    f"unknown parameter {key}{_nearest(str(problem['loc'][-1]), model.model_fields)}"
+                )
+            else:
+                lines.append(f"{key}: {problem['msg']} (is {problem['input']!r})")
+        raise InputError(f"{file}: " + "; ".join(lines)) from error
+
+
+def _nearest(word: str, known: Any) -> str:
+    match = difflib.get_close_matches(word, list(known), n=1)
+    return f"; did you mean {match[0]!r}?" if match else f"; known are: {', '.join(known)}"
+
+
+def default_text(values: dict[str, dict[str, Any]] | None = None) -> str:
+    """The text of a params.yaml with every section, every key and its description as a comment.
+
+    `values` overrides defaults, section by section (a preset).
+    """
+    values = values or {}
+    lines = [
+        "# Every parameter of every stage. An unknown key is an error; what a change touches runs again."
+    ]
+    lines += [f"seed: {values.get('seed', 1)}"]
+    models: dict[str, type[Params]] = {"flow": FlowParams}
+    models |= {name: stage.params_model() for name, stage in STAGES.items()}
+    for name, model in models.items():
+        lines += ["", *_lines(name, model.model_validate(values.get(name, {})), 0)]
+    return "\n".join(lines) + "\n"
+
+
+def _lines(name: str, section: Params, depth: int) -> list[str]:
+    """A section's YAML lines, nested sections included, each key with its description as a comment."""
+    import yaml
+
+    indent = "  " * depth
+    fields = type(section).model_fields
+    lines = [f"{indent}{name}:{'' if fields else ' {}'}"]
+    for key, field in fields.items():
+        value = getattr(section, key)
+        comment = f"  # {field.description}" if field.description else ""
+        if isinstance(value, Params):
+            nested = _lines(key, value, depth + 1)
+            lines += [nested[0] + comment, *nested[1:]]
+            continue
+        plain = section.model_dump(mode="json")[key]
+        text = yaml.safe_dump(plain, allow_unicode=True, default_flow_style=True, width=10_000)
+        # A scalar document ends with an explicit "..." line.
+        shown = text.removesuffix("...\n").strip()
+        lines.append(f"{indent}  {key}: {shown}{comment}")
+    return lines

@@ -1,0 +1,115 @@
+"""SFT and GRPO for a few steps: they run, repeat, resume and write a model that works on its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from components.core.files import digest_file
+from components.enhancer import grpo, sft
+from components.enhancer.judges import instruction_match
+from components.enhancer.pairs import Pool, held_out_cases, request
+from components.enhancer.params import EnhancerGrpoParams, EnhancerModelParams, EnhancerSftParams
+from components.enhancer.rewards import CRITERIA
+from components.enhancer.scoring import Scorer, measure
+from components.perception import wording
+
+TINY = EnhancerModelParams(hidden=32, layers=1, heads=2, vision_width=16, vision_layers=1, vocabulary=700)
+SFT = EnhancerSftParams(steps=4, batch=4, warmup=1, log_every=1, save_every=2, model=TINY)
+GRPO = EnhancerGrpoParams(steps=3, prompts=1, group=4, max_new_tokens=12, save_every=2)
+
+
+class FixedJudge:
+    """Every picture fits by half; instructions by rule."""
+
+    name = "fixed"
+
+    def img(self, readings: Any, prompts: Any) -> list[dict[str, float | None]]:
+        return [dict.fromkeys(CRITERIA, 0.5) for _ in prompts]
+
+    def inst(self, instructions: Any, prompts: Any) -> list[float | None]:
+        return [instruction_match(a, b) for a, b in zip(instructions, prompts, strict=True)]
+
+
+@pytest.fixture(scope="module")
+def pool() -> Pool:
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 255, (6, 112, 112, 3), dtype=np.uint8)
+    return Pool(
+        images, [wording.any_attributes(rng) for _ in range(6)], ["upper body"] * 6, np.zeros(6, bool)
+    )
+
+
+@pytest.fixture(scope="module")
+def trained(pool: Pool, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    work = tmp_path_factory.mktemp("sft")
+    enhancer, history = sft.train(pool, SFT, 5, work / "work")
+    assert [row["step"] for row in history] == [1, 2, 3, 4]
+    assert all("loss" in row for row in history)
+    enhancer.save(work / "model")
+    return work / "model"
+
+
+def scorer() -> Scorer:
+    return Scorer(FixedJudge(), lambda text: len(text.split()))
+
+
+def test_sft_repeats_and_resumes_bit_for_bit(pool: Pool, trained: Path, tmp_path: Path) -> None:
+    import shutil
+
+    from components.enhancer.training import last_checkpoint
+
+    enhancer, whole = sft.train(pool, SFT, 5, tmp_path / "work")
+    enhancer.save(tmp_path / "model")
+    assert digest_file(tmp_path / "model" / "model.safetensors") == digest_file(trained / "model.safetensors")
+    # an interruption after step 2: its checkpoint is there, step 3's work is lost
+    short, _ = sft.train(pool, SFT, 5, tmp_path / "other", stop_after=2)
+    del short
+    checkpoint = last_checkpoint(tmp_path / "other")
+    assert checkpoint is not None and checkpoint.name == "checkpoint-2"
+    (tmp_path / "other" / "checkpoint-3").mkdir()  # half-written: must not be taken up
+    resumed, rows = sft.train(pool, SFT, 5, tmp_path / "other")
+    resumed.save(tmp_path / "resumed")
+    assert digest_file(tmp_path / "resumed" / "model.safetensors") == digest_file(
+        trained / "model.safetensors"
+    )
+    assert rows == whole
+    shutil.rmtree(tmp_path / "other")
+
+
+def test_grpo_repeats_and_resumes(pool: Pool, trained: Path, tmp_path: Path) -> None:
+    first, rows = grpo.train(trained, pool, scorer(), GRPO, 5, tmp_path / "a")
+    first.save(tmp_path / "first")
+    assert [row["step"] for row in rows] == [1, 2, 3]
+    assert {"reward", "term_inst", "spread_time", "kl"} <= set(rows[0])
+    grpo.train(trained, pool, scorer(), GRPO, 5, tmp_path / "b", stop_after=2)
+    again, resumed = grpo.train(trained, pool, scorer(), GRPO, 5, tmp_path / "b")
+    again.save(tmp_path / "again")
+    assert resumed == rows
+    assert digest_file(tmp_path / "again" / "model.safetensors") == digest_file(
+        tmp_path / "first" / "model.safetensors"
+    )
+
+
+def test_greedy_and_sampled_texts_repeat(pool: Pool, trained: Path) -> None:
+    from components.enhancer.model import Enhancer
+
+    enhancer = Enhancer.load(trained)
+    asked = [request("please nod", seen) for seen in pool.attributes[:2]]
+    for sample in (False, True):
+        one = enhancer.complete(pool.images[:2], asked, sample=sample, seed=3, max_new_tokens=8)
+        two = enhancer.complete(pool.images[:2], asked, sample=sample, seed=3, max_new_tokens=8)
+        assert one == two
+
+
+def test_measure_gives_figures_for_both_ways_of_decoding(pool: Pool, trained: Path) -> None:
+    from components.enhancer.model import Enhancer
+
+    measured = measure(scorer(), Enhancer.load(trained), pool, 4, 1)
+    for name in ("reward", "action_kept", "well_formed", "sampled_reward"):
+        assert 0 <= measured.metrics[name] <= 1
+    assert len(measured.samples) == 4
+    assert held_out_cases(pool, 4, 1) == held_out_cases(pool, 4, 1)

@@ -1,0 +1,46 @@
+"""The noise path: worked numbers, and an exact predictor samples exactly."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from components.avatar.scheduler.flow import FlowMatching
+
+
+def test_shift_by_hand():
+    flow = FlowMatching(shift=3.0)
+    torch.testing.assert_close(flow.shifted(torch.tensor([0.0, 0.5, 1.0])), torch.tensor([0.0, 0.75, 1.0]))
+    assert flow.times(2).tolist() == [1.0, 0.75, 0.0]
+
+
+def test_weight_by_hand():
+    weight = FlowMatching(weight_cap=1.5).weight(torch.tensor([1.0, 0.9, 0.5, 0.0]))
+    torch.testing.assert_close(weight, torch.tensor([1.0, 1 / 0.81, 1.5, 1.5]))
+
+
+@pytest.mark.parametrize("prediction", ["x0", "velocity"])
+@pytest.mark.parametrize("steps", [1, 2, 7])
+def test_a_perfect_network_is_sampled_exactly(prediction, steps):
+    torch.manual_seed(0)
+    flow = FlowMatching(prediction=prediction)
+    x0, noise = torch.randn(2, 3), torch.randn(2, 3)
+    x, times = noise.clone(), flow.times(steps)
+    for now, after in zip(times[:-1], times[1:], strict=True):
+        torch.testing.assert_close(x, flow.add_noise(x0, noise, now))
+        output = x0 if prediction == "x0" else noise - x0
+        x = flow.step(x, flow.to_x0(output, x, now), now, after)
+    torch.testing.assert_close(x, x0, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("wrong", [{"shift": 0}, {"weight_cap": -1}, {"prediction": "noise"}])
+def test_nonsense_is_refused(wrong):
+    with pytest.raises(ValueError, match="make sense"):
+        FlowMatching(**wrong)
+    with pytest.raises(ValueError, match="steps"):
+        FlowMatching().times(0)
+
+
+def test_round_trip(tmp_path):
+    FlowMatching(shift=5.0, prediction="velocity").save_pretrained(tmp_path)
+    assert FlowMatching.from_pretrained(tmp_path).config.shift == 5.0

@@ -1,0 +1,78 @@
+"""Windows over any length, audio slices, and the inputs' examination."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from components.avatar.data import Statistics, audio_window
+from components.avatar.encoders import latent_frames
+from components.avatar.portrait import InputWarning, check_audio, check_text, frame_portrait
+from components.avatar.sampling import windows
+from components.core.errors import InputError
+
+
+@given(frames=st.integers(1, 300), window=st.integers(3, 12))
+def test_windows_cover_every_latent_once(frames, window):
+    made = []
+    for start, given_ in windows(frames, window):
+        assert start + given_ == len(made)
+        made += range(start + given_, start + window)
+    assert made == list(range(len(made))) and frames <= len(made) < frames + window
+
+
+@given(st.integers(1, 1000))
+def test_enough_latents_and_not_one_more(frames):
+    count = latent_frames(frames)
+    assert 4 * (count - 1) + 1 >= frames and (count == 1 or 4 * (count - 2) + 1 < frames)
+
+
+def test_audio_of_a_window():
+    track = torch.arange(1, 18).float()[:, None]  # frames 0 … 16 hold 1 … 17
+    assert audio_window(track, 0, 1, 2)[:, 0].tolist() == [0, 0, 0, 0, 0, 1, 2, 3]
+    assert audio_window(track, 2, 2, 1)[:, 0].tolist() == [5, 6, 7, 8, 9, 10, 11, 12, 13, 14]
+    assert audio_window(track, 4, 1, 3)[:, 0].tolist() == [11, 12, 13, 14, 15, 16, 17, 0, 0, 0]
+    assert audio_window(track, 50, 1, 0).abs().sum() == 0
+
+
+def test_normalising_is_undone():
+    torch.manual_seed(0)
+    statistics = Statistics(
+        {
+            "change_mean": torch.randn(3, 2, 2),
+            "change_spread": torch.rand(3, 2, 2) + 0.5,
+            "reference_mean": torch.randn(3, 1, 1),
+            "reference_spread": torch.rand(3, 1, 1) + 0.5,
+            "sensitivity": torch.tensor([1.0, 2.0, 4.0])[:, None, None],
+        }
+    )
+    latents, reference = torch.randn(2, 3, 5, 2, 2), torch.randn(2, 3, 1, 2, 2)
+    again = statistics.restore(statistics.normalise(latents, reference), reference)
+    torch.testing.assert_close(again, latents)
+    weight = statistics.importance()
+    assert weight.shape == (3, 1, 2, 2) and float(weight.mean()) == pytest.approx(1)
+    kept = statistics.whitened(1.0).tensors["change_spread"]
+    torch.testing.assert_close(kept, statistics.tensors["change_spread"])
+    plain = statistics.whitened(0.0).tensors["change_spread"]
+    torch.testing.assert_close(plain, kept.square().mean().sqrt().expand_as(plain))
+
+
+def test_inputs_are_examined():
+    time = np.arange(32_000) / 16_000
+    speech = (np.sin(700 * time) * (np.sin(9 * time) > 0.3) * 0.3).astype(np.float32)
+    assert check_audio(speech) is not None
+    with pytest.warns(InputWarning, match="silent"):
+        check_audio(np.zeros(16_000, np.float32))
+    with pytest.warns(InputWarning, match="never falls quiet"):
+        check_audio(np.random.default_rng(0).normal(0, 0.1, 16_000).astype(np.float32))
+    with pytest.raises(InputError, match="finite"):
+        check_audio(np.array([np.nan], np.float32))
+    with pytest.raises(InputError, match="empty"):
+        check_text("  ")
+    with pytest.warns(InputWarning, match="vague"):
+        check_text("talk")
+    with pytest.raises(InputError, match="no face"):
+        frame_portrait(np.full((96, 96, 3), 90, np.uint8), 0.5)

@@ -1,0 +1,74 @@
+"""Near-duplicates are found through another size, another loudness and a late start; look-alikes are not."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from components.curation.duplicates import Print, find
+from components.curation.params import CurateParams
+from components.curation.steps.fingerprint import picture_error, picture_print, sound_error, sound_print
+
+PARAMS = CurateParams()
+
+
+def scene(seed: int, frames: int = 50, size: int = 96) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    place = cv2.resize(rng.integers(0, 255, (6, 6, 3), np.uint8), (size, size), interpolation=cv2.INTER_CUBIC)
+    clip = np.repeat(place[None], frames, axis=0)
+    for index in range(frames):
+        cv2.circle(clip[index], (size // 2, 20 + index), 12, (200, 60, 60), -1)
+    return clip
+
+
+def speech(seed: int, seconds: float = 4.0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    noise = rng.standard_normal(int(seconds * 16_000))
+    level = np.repeat(rng.random(int(seconds * 8)) ** 2, 2_000)
+    return (np.convolve(noise, rng.standard_normal(24) / 8, "same") * level * 0.1).astype(np.float32)
+
+
+def printed(name: str, frames: np.ndarray, samples: np.ndarray | None) -> Print:
+    return Print(name, picture_print(frames), sound_print(samples))
+
+
+def test_another_size_and_quality_is_the_same_picture() -> None:
+    rng = np.random.default_rng(0)
+    clip = scene(1)
+    small = np.stack([cv2.resize(frame, (64, 64), interpolation=cv2.INTER_AREA) for frame in clip])
+    noisy = np.clip(small + rng.normal(0, 4, small.shape), 0, 255).astype(np.uint8)
+    assert picture_error(picture_print(clip), picture_print(noisy)) < 0.06
+    assert picture_error(picture_print(clip), picture_print(scene(2))) > 0.25
+
+
+def test_sound_is_the_same_when_quieter_noisier_and_later() -> None:
+    samples = speech(1)
+    late = np.concatenate([np.zeros(8_000, np.float32), 0.3 * samples])
+    late += np.random.default_rng(3).normal(0, 1e-4, len(late)).astype(np.float32)
+    assert sound_error(sound_print(samples), sound_print(late)) < 0.2
+    assert sound_error(sound_print(samples), sound_print(speech(2))) > 0.4
+    assert sound_error(sound_print(samples), b"") == 0.5
+
+
+def test_the_first_of_a_kind_is_kept() -> None:
+    clip, samples = scene(1), speech(1)
+    smaller = np.stack([cv2.resize(frame, (80, 80)) for frame in clip])
+    found = find(
+        [
+            printed("a", clip, samples),
+            printed("b", scene(2), speech(2)),
+            printed("c", smaller, 0.5 * samples),
+            printed("d", clip, speech(3)),  # the same place, something else is said
+            printed("e", scene(4), samples),  # the same words over another picture
+            printed("f", clip, samples),
+        ],
+        PARAMS,
+    )
+    assert found == {"c": "a", "f": "a"}
+
+
+def test_without_sound_only_a_close_match_counts() -> None:
+    clip = scene(1)
+    moved = np.roll(clip, 9, axis=2)
+    found = find([printed("a", clip, None), printed("b", clip, None), printed("c", moved, None)], PARAMS)
+    assert found == {"b": "a"}

@@ -170,8 +170,8 @@ def choose(table: pd.DataFrame, params: CurateParams) -> pd.DataFrame:
     kept = kept.assign(pixels=kept["width"] * kept["height"], rate=kept["bytes"] / kept["decoded_seconds"])
     kept = kept.sort_values(["pixels", "rate"], ascending=False, kind="stable")
     prints = [
-        Print(clip_id, picture, sound)
-        for clip_id, picture, sound in zip(kept["clip_id"], kept["picture"], kept["sound"], strict=True)
+        Print(*fields)
+        for fields in zip(kept["clip_id"], kept["file"], kept["picture"], kept["sound"], strict=True)
     ]
     copies = find(prints, params)
     table["duplicate_of"] = table["clip_id"].map(copies)

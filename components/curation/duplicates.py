@@ -1,4 +1,8 @@
-"""Near-duplicates across sources: of clips that show and say the same, the first in a given order is kept."""
+"""Near-duplicates across files: of clips that show and say the same, the first in a given order is kept.
+
+Pieces of one file are never duplicates of each other: neighbouring halves of a take look alike, and without
+sound only the picture could tell them apart.
+"""
 
 from __future__ import annotations
 
@@ -15,19 +19,22 @@ CHUNK = 2
 
 @dataclass(frozen=True)
 class Print:
-    """A clip and its fingerprints; `sound` is empty for a clip without sound."""
+    """A clip, the file it is a piece of, and its fingerprints; `sound` is empty for a clip without sound."""
 
     clip_id: str
+    file: str
     picture: bytes
     sound: bytes
 
 
 def same(first: Print, second: Print, params: CurateParams) -> bool:
-    """Whether two clips show and say the same.
+    """Whether two clips of different files show and say the same.
 
     With sound on both sides, picture and sound must match; otherwise the picture alone must, at half the
     allowed error (two takes of one person look alike).
     """
+    if first.file == second.file:
+        return False
     error = picture_error(first.picture, second.picture)
     if first.sound and second.sound:
         return (

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from components.curation.steps.faces import Track
 
-VERSION = 4
+VERSION = 5
 """Raised whenever a step changes what it measures: old ledger rows then no longer count."""
 FEWEST_FRAMES = 25
 """Sync over fewer frames says nothing."""

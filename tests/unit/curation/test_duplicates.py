@@ -28,8 +28,8 @@ def speech(seed: int, seconds: float = 4.0) -> np.ndarray:
     return (np.convolve(noise, rng.standard_normal(24) / 8, "same") * level * 0.1).astype(np.float32)
 
 
-def printed(name: str, frames: np.ndarray, samples: np.ndarray | None) -> Print:
-    return Print(name, picture_print(frames), sound_print(samples))
+def printed(name: str, frames: np.ndarray, samples: np.ndarray | None, file: str = "") -> Print:
+    return Print(name, file or f"{name}.mp4", picture_print(frames), sound_print(samples))
 
 
 def test_another_size_and_quality_is_the_same_picture() -> None:
@@ -72,3 +72,20 @@ def test_without_sound_only_a_close_match_counts() -> None:
     moved = np.roll(clip, 9, axis=2)
     found = find([printed("a", clip, None), printed("b", clip, None), printed("c", moved, None)], PARAMS)
     assert found == {"b": "a"}
+
+
+def test_pieces_of_one_file_are_no_duplicates_of_each_other() -> None:
+    clip, samples = scene(1), speech(1)
+    found = find(
+        [
+            printed("a-0", clip, None, "a.mp4"),
+            printed("a-1", clip, None, "a.mp4"),
+            printed("b-0", clip, None, "b.mp4"),  # the same bytes once more: a copy, both pieces of it
+            printed("b-1", clip, None, "b.mp4"),
+            printed("c-0", scene(2), samples, "c.mp4"),
+            printed("c-1", scene(2), samples, "c.mp4"),
+            printed("d-0", scene(2), samples, "d.mp4"),
+        ],
+        PARAMS,
+    )
+    assert found == {"b-0": "a-0", "b-1": "a-0", "d-0": "c-0"}

@@ -123,3 +123,34 @@ def test_cut_short_is_told_from_damaged(tmp_path: Path, video: bytes) -> None:
     scrambled[40:] = np.random.default_rng(1).integers(0, 256, len(video) - 40, np.uint8).tobytes()
     path.write_bytes(bytes(scrambled))
     assert probe(path).problem is not None
+
+
+@pytest.mark.parametrize("index_first", [False, True])
+@pytest.mark.parametrize("share", [0.1, 0.4, 0.9])
+def test_a_cut_file_is_truncated_wherever_it_was_cut(
+    tmp_path: Path, video: bytes, share: float, index_first: bool
+) -> None:
+    path = tmp_path / "v.mp4"
+    content = with_index_first(video) if index_first else video
+    path.write_bytes(content[: round(len(content) * share)])
+    assert is_cut_short(path)
+
+
+@pytest.mark.parametrize("head", [48, 64, 200])
+@pytest.mark.parametrize("noise", [4_000, 400_000])
+def test_noise_behind_a_good_head_is_corrupt(tmp_path: Path, video: bytes, head: int, noise: int) -> None:
+    path = tmp_path / "v.mp4"
+    for seed in range(20):
+        path.write_bytes(video[:head] + np.random.default_rng(seed).bytes(noise))
+        problem = probe(path).problem
+        assert problem is not None and problem.startswith("corrupt: ")
+
+
+def with_index_first(video: bytes) -> bytes:
+    """The same boxes with moov before mdat (its offsets are then wrong, which no one here reads)."""
+    boxes, position = {}, 0
+    while position < len(video):
+        length = int.from_bytes(video[position : position + 4], "big")
+        boxes[video[position + 4 : position + 8]] = video[position : position + length]
+        position += length
+    return boxes[b"ftyp"] + boxes[b"moov"] + boxes[b"mdat"]

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -146,13 +147,27 @@ def _in_worker(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
     return function(*arguments)
 
 
+def _check_needs(jobs: dict[str, Job]) -> None:
+    """Raises ValueError where jobs could never run."""
+    for name, job in jobs.items():
+        for need in job.needs:
+            if need not in jobs:
+                raise ValueError(f"job {name!r} needs {need!r}, but there are only: {', '.join(jobs)}")
+    try:
+        TopologicalSorter({name: job.needs for name, job in jobs.items()}).prepare()
+    except CycleError as error:
+        raise ValueError(f"jobs need each other in a ring: {' → '.join(error.args[1])}") from error
+
+
 def run_jobs(jobs: dict[str, Job], workers: int) -> dict[str, Any]:
     """Runs jobs as their needs allow, in the given order otherwise; returns each one's result by name.
 
     Raises:
+        ValueError: a job needs one that is not among `jobs`, or jobs need each other in a ring; none has run.
         TemporaryFailure: a worker process was killed (memory, for example).
         Whatever a job raises.
     """
+    _check_needs(jobs)
     waiting = dict(jobs)
     results: dict[str, Any] = {}
     running: dict[Future[Any], str] = {}

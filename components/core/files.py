@@ -117,3 +117,19 @@ def digest_tree(folder: Path) -> str:
         total.update(path.relative_to(folder).as_posix().encode() + b"\0")
         total.update(bytes.fromhex(digest_file(path)))
     return total.hexdigest()
+
+
+def digest_sources(*places: Path) -> str:
+    """SHA-256 over the Python files in `places` (folders, or files), hexadecimal: half-done work that is
+    keyed by it is not taken up by other code.
+
+    Raises:
+        InputError: a place is missing.
+    """
+    total = hashlib.sha256()
+    for place in places:
+        if not place.exists():
+            raise InputError(f"source {place} is missing; was it renamed?")
+        for path in sorted(place.glob("*.py")) if place.is_dir() else [place]:
+            total.update(f"{path.parent.name}/{path.name} {digest_file(path)}\n".encode())
+    return total.hexdigest()

@@ -13,17 +13,26 @@ from typing import Any
 
 from transformers import TrainerCallback
 
-from components.core.files import to_json, write_text
+from components.core.files import digest_sources, to_json, write_text
 from components.core.params import Params
 from components.core.progress import say
 
 NEEDED = ("trainer_state.json", "model.safetensors", "optimizer.pt", "scheduler.pt", "rng_state.pth")
 SAY_EVERY = 50
+ROOMS = Path(__file__).parents[1]
+SOURCES = (
+    ROOMS / "enhancer",
+    *(ROOMS / "perception" / f"{name}.py" for name in ("image_text", "phrases", "text", "wording")),
+    *(ROOMS / "core" / f"{name}.py" for name in ("seeds", "vocabulary")),
+)
+"""What decides texts, targets, rewards and steps."""
 
 
 def content_key(*parts: Any) -> str:
-    """Sixteen hexadecimal digits of what defines a piece of work: parameters, seeds, digests of inputs."""
+    """Sixteen hexadecimal digits of what defines a piece of work: parameters, seeds, digests of inputs, and
+    the code: state that another version of it left is not taken up."""
     plain = [part.model_dump(mode="json") if isinstance(part, Params) else part for part in parts]
+    plain.append(digest_sources(*SOURCES))
     return hashlib.sha256(to_json(plain, indent=None).encode()).hexdigest()[:16]
 
 

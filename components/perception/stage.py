@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components.core.errors import TemporaryFailure
-from components.core.files import digest_file, to_json, write_json, write_text
+from components.core.files import digest_sources, to_json, write_json, write_text
 from components.core.progress import say
 from components.core.seeds import derive, single_thread
 from components.perception.weights import History
@@ -250,7 +250,7 @@ def run(params: PerceptionParams, workspace: Workspace, seed: int) -> None:
     """
     import components.corpus
 
-    code = digest_tree_of_sources(Path(components.corpus.__file__).parent, Path(__file__).parent)
+    code = digest_sources(Path(components.corpus.__file__).parent, Path(__file__).parent)
     settings = to_json({"people": params.people, "sync": params.sync, "seed": seed, "code": code})
     work = workspace.state("perception", f"{derive(0, settings):016x}")
     out = workspace.artifacts("perception")
@@ -280,14 +280,3 @@ def _history(trained: dict[str, Trained]) -> list[dict[str, float]]:
         for step, loss in result.history:
             rows.setdefault(step, {"step": step})[f"{name}_loss"] = loss
     return [rows[step] for step in sorted(rows)]
-
-
-def digest_tree_of_sources(*folders: Path) -> str:
-    """One digest over the Python files of folders: half-done work of other code is not taken up."""
-    import hashlib
-
-    total = hashlib.sha256()
-    for folder in folders:
-        for path in sorted(folder.glob("*.py")):
-            total.update(f"{path.name} {digest_file(path)}\n".encode())
-    return total.hexdigest()

@@ -71,7 +71,12 @@ class Statistics:
         spread = self.tensors["change_spread"]
         divisor = spread.pow(power)
         divisor = divisor * (spread / divisor).square().mean().sqrt()
-        return Statistics(self.tensors | {"change_spread": divisor})
+        return Statistics(self.tensors | {"change_spread": divisor, "diffused_spread": spread / divisor})
+
+    @property
+    def diffused_spread(self) -> Tensor:
+        """(C,1,h,w): standard deviation of what is diffused, after `whitened`."""
+        return self.tensors["diffused_spread"].unsqueeze(1)
 
     def importance(self) -> Tensor:
         """(C,1,h,w), mean 1: how much a unit of what is diffused shows in the decoded picture's energy."""

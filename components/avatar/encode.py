@@ -56,10 +56,10 @@ def run(params: EncodeParams, workspace: Workspace, seed: int) -> None:
         require(workspace.artifacts("annotate", "annotations.parquet"), "syncdreamer stage annotate")
     )
     folders = encoder_folders(workspace)
+    pictures = read_json(require(workspace.artifacts("vae", "config.json"), "syncdreamer stage vae"))
     settings = {
-        "size": int(
-            read_json(require(workspace.artifacts("vae", "config.json"), "syncdreamer stage vae"))["size"]
-        ),
+        "size": int(pictures["size"]),
+        "face_share": float(pictures["face_share"]),
         "rhythm": params.rhythm,
         "text_tokens": params.text_tokens,
     }
@@ -90,10 +90,8 @@ def run(params: EncodeParams, workspace: Workspace, seed: int) -> None:
     write_shards(out / "shards", (_sample(cache, row) for row in rows), params.samples_per_shard)
     for index, row in enumerate(rows):
         row["shard"] = f"clips-{index // params.samples_per_shard:05d}.tar"
-    share = _face_share(rows)
-    columns = [name for name in rows[0] if name != "face_share"]
-    write_parquet(out / "index.parquet", pd.DataFrame(rows)[columns])
-    write_json(out / "config.json", {"encoders": digests, "settings": settings | {"face_share": share}})
+    write_parquet(out / "index.parquet", pd.DataFrame(rows))
+    write_json(out / "config.json", {"encoders": digests, "settings": settings})
     write_json(
         out / "metrics.json",
         {
@@ -134,7 +132,7 @@ def _prepare(folders: dict[str, Path], settings: dict[str, Any]) -> None:
     single_thread()
     from components.avatar.encoders import Encoders, EncoderSettings
 
-    _encoders = Encoders.load(folders, EncoderSettings(**settings, face_share=0.5))
+    _encoders = Encoders.load(folders, EncoderSettings(**settings))
 
 
 def _encode_part(
@@ -142,6 +140,7 @@ def _encode_part(
 ) -> list[dict[str, Any]]:
     """Every parts-th clip of a shard; a clip that the cache holds is not decoded again."""
     from components.avatar.clips import read_clip
+    from components.avatar.framing import framed
 
     rows = []
     for index, sample in enumerate(read_shard(shard)):
@@ -155,7 +154,8 @@ def _encode_part(
         name = f"{sample.key}-{_key(text)}"
         if not (cache / f"{name}.{FACTS}").exists():
             assert _encoders is not None
-            tensors, facts = encode_clip(read_clip(sample), text, _encoders, references)
+            clip = framed(read_clip(sample), _encoders.settings.face_share)
+            tensors, facts = encode_clip(clip, text, _encoders, references)
             write_bytes(cache / f"{name}.{TENSORS}", tensors)
             write_json(cache / f"{name}.{FACTS}", facts)
         rows.append(read_json(cache / f"{name}.{FACTS}") | {"cached": name})
@@ -184,7 +184,6 @@ def encode_clip(
     samples = clip.samples if clip.samples is not None else np.zeros(0, np.float32)
     audio = encoders.audio_features(samples, usable)
     embedding, counts = encoders.text_embedding([text])
-    heights = (clip.boxes[:, 3] - clip.boxes[:, 1]) / clip.frames.shape[1]
     tensors = {
         "latents": latents.astype(np.float16),
         "references": still.astype(np.float16),
@@ -206,7 +205,6 @@ def encode_clip(
         "finite": bool(np.isfinite(latents).all() and np.isfinite(audio).all()),
         "audio_frames": len(audio) if clip.samples is not None else 0,
         "text_tokens": counts[0],
-        "face_share": float(f"{np.median(heights):.4g}"),
     }
     return save({name: np.ascontiguousarray(value) for name, value in tensors.items()}), facts
 
@@ -231,14 +229,6 @@ def _sample(cache: Path, row: dict[str, Any]) -> Sample:
     tensors = (cache / f"{row.pop('cached')}.{TENSORS}").read_bytes()
     facts = {name: row[name] for name in ("clip_id", "split", "framing", "identity", "frames")}
     return Sample(row["clip_id"], {TENSORS: tensors, FACTS: to_json(facts, indent=None).encode()})
-
-
-def _face_share(rows: list[dict[str, Any]]) -> float:
-    """Median of the face's height in a close-up's side (0.5 if there is no close-up)."""
-    import numpy as np
-
-    shares = [row["face_share"] for row in rows if row["framing"] == "close-up"]
-    return float(f"{np.median(shares):.4g}") if shares else 0.5
 
 
 def _training(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -198,7 +198,7 @@ class GeneratorTask:
             "mask": mask,
         }
         output = module(x_t, batch["t"], inputs)
-        error = (self.flow.to_x0(output.sample, x_t, t) - x0).square()
+        error = (self.flow.to_x0(output.sample, x_t, t, self.statistics.diffused_spread) - x0).square()
         mouth = 1 + (self.settings["flow"]["mouth_weight"] - 1) * batch["regions"][:, MOUTH, None].float()
         weight = self.importance * mouth * self.flow.weight(t) * batch["scored"][:, None, :, None, None]
         diffusion = (error * weight).mean((1, 2, 3, 4)) / batch["scored"].mean(1)

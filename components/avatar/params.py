@@ -31,7 +31,10 @@ class VaeParams(LoopParams):
         None, description="Folder of an official AutoencoderKLWan; null: train the small one."
     )
     size: int = Field(64, ge=16, multiple_of=16, description="Side of the generated picture, pixels.")
-    channels: int = Field(192, ge=4, description="Latent channels.")
+    face_share: float = Field(
+        0.62, gt=0.1, le=1, description="Share of a close-up's height that the face takes in the picture."
+    )
+    channels: int = Field(128, ge=4, description="Latent channels.")
     width: int = Field(96, ge=8, multiple_of=8, description="Width of the convolutional residuals.")
     encoder_depth: int = Field(1, ge=0, description="Residual blocks of the encoder.")
     decoder_depth: int = Field(2, ge=0, description="Residual blocks of the decoder.")
@@ -92,14 +95,17 @@ class GeneratorParams(Params):
 class FlowParams(Params):
     """Noise path, loss and sampling."""
 
-    shift: float = Field(4.0, gt=0, description="Moves training and sampling times towards noise.")
-    prediction: Literal["x0", "velocity"] = Field("x0", description="What the network predicts.")
+    shift: float = Field(12.0, gt=0, description="Moves training and sampling times towards noise.")
+    prediction: Literal["x0", "velocity", "preconditioned"] = Field(
+        "preconditioned",
+        description="What the network predicts; preconditioned: what a linear guess leaves open.",
+    )
     weight_cap: float = Field(1.5, gt=0, description="Cap of the loss weight min(1/t², cap) on x0.")
     mouth_weight: float = Field(
-        3.0, ge=1, description="Loss weight of cells in the mouth's region (elsewhere 1)."
+        5.0, ge=1, description="Loss weight of cells in the mouth's region (elsewhere 1)."
     )
     whitening: float = Field(
-        0.5,
+        1.0,
         ge=0,
         le=1,
         description="Latents are divided by their spread to this power; 1 treats strong and weak ones alike.",
@@ -146,9 +152,11 @@ class TrainStage2Params(TrainParams):
 
     steps: int = Field(1300, ge=0, description="Optimizer steps.")
     framings: tuple[str, ...] = Field(("close-up",), min_length=1, description="Framings trained on.")
-    sampling_steps: int = Field(10, ge=1, description="Default steps of the sampler.")
+    sampling_steps: int = Field(
+        1, ge=1, description="Default steps of the sampler; 1: the mean of what the conditions allow."
+    )
     guidance_text: float = Field(1.0, ge=0, description="Default guidance scale of the text; 1: none.")
-    guidance_audio: float = Field(1.5, ge=0, description="Default guidance scale of the audio; 1: none.")
+    guidance_audio: float = Field(2.5, ge=0, description="Default guidance scale of the audio; 1: none.")
     guidance_identity: float = Field(
         1.0, ge=0, description="Default guidance scale of the identity; 1: none."
     )

@@ -188,4 +188,5 @@ class SyncDreamerPipeline(DiffusionPipeline):
             torch.from_numpy(embedding),
             audio,
             torch.stack(noise),
+            self.statistics.diffused_spread,
         )

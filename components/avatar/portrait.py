@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from components.avatar.framing import face_square
 from components.core.errors import InputError
 from components.core.media import SAMPLE_RATE
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 SMALL_FACE_PX = 40
 LARGE_YAW = 0.55
 """Asymmetry of the nose between the eyes, in half eye distances: about 35 degrees."""
-SAME_FRAMING = 0.2
+SAME_FRAMING = 0.08
 """A square picture whose face is this close to training's share is taken whole."""
 
 
@@ -61,14 +62,8 @@ def frame_portrait(image: NDArray[np.uint8], face_share: float) -> Portrait:
     tall = face.box[3] - face.box[1]
     if height == width and abs(tall / height / face_share - 1) < SAME_FRAMING:
         return Portrait(image, face)
-    side = max(16, int(round(tall / face_share)))
-    left = int(round(face.centre[0] - side / 2))
-    top = int(round(face.centre[1] - side / 2))
-    if side <= min(height, width):
-        left, top = min(max(left, 0), width - side), min(max(top, 0), height - side)
-    rows = np.clip(np.arange(top, top + side), 0, height - 1)
-    columns = np.clip(np.arange(left, left + side), 0, width - 1)
-    return Portrait(np.ascontiguousarray(image[rows][:, columns]), face.scaled(1.0, -left, -top))
+    square = face_square(face.centre, tall, face_share, height, width)
+    return Portrait(square.frames(image[None])[0], face.scaled(1.0, -square.left, -square.top))
 
 
 def _turned(face: Face) -> float:

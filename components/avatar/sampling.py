@@ -28,13 +28,14 @@ class Guidance:
 @dataclass(frozen=True)
 class Conditions:
     """Of B clips: reference (B,C,1,h,w) as the transformer sees it, image_tokens (B,M,D), text (B,L,D),
-    audio: B tensors (T,A), noise: (B,C,F,h,w)."""
+    audio: B tensors (T,A), noise: (B,C,F,h,w), spread: (C,1,h,w) standard deviation of what is diffused."""
 
     reference: Tensor
     image_tokens: Tensor
     text: Tensor
     audio: list[Tensor]
     noise: Tensor
+    spread: Tensor
 
 
 def windows(frames: int, window: int, overlap: int = OVERLAP) -> Iterator[tuple[int, int]]:
@@ -119,7 +120,9 @@ def _guided(
         audio=again(audio),
         audio_present=present[:, 2] if guidance.audio != 1 else None,
     )
-    x0 = flow.to_x0(output.sample, again(x_t), t[:, None, None]).unflatten(0, (passes, batch))
+    x0 = flow.to_x0(output.sample, again(x_t), t[:, None, None], conditions.spread).unflatten(
+        0, (passes, batch)
+    )
     result = x0[0].clone()
     for row, index in enumerate(left_out, 1):
         result += (scales[index] - 1) * (x0[0] - x0[row])

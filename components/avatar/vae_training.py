@@ -32,7 +32,8 @@ def run(params: VaeParams, workspace: Workspace, seed: int) -> None:
     if params.weights:
         source = require(Path(params.weights), "a download of AutoencoderKLWan")
         shutil.copytree(source, out / "model")
-        write_json(out / "config.json", {"kind": "official", "size": params.size})
+        pictures = {"size": params.size, "face_share": params.face_share}
+        write_json(out / "config.json", {"kind": "official"} | pictures)
         write_json(out / "metrics.json", {"official": 1})
         return
     from components.avatar.training import HISTORY, RESULT, Job, loop_settings, per_rank, train
@@ -64,6 +65,7 @@ class VaeTask:
         import torch
 
         from components.avatar.clips import EYES, MOUTH, grown, read_clip, resized
+        from components.avatar.framing import framed
         from components.avatar.vae import PatchVAE
         from components.storage.shards import read_shards
 
@@ -76,7 +78,7 @@ class VaeTask:
         for index, sample in enumerate(read_shards(root / settings["shards"])):
             if index % ranks != rank:
                 continue
-            clip = read_clip(sample)
+            clip = framed(read_clip(sample), settings["face_share"])
             if clip.split not in ("train", "val") or len(clip.frames) < settings["frames"]:
                 continue
             video = torch.from_numpy(resized(clip.frames, settings["size"]))
@@ -192,7 +194,8 @@ class VaeTask:
     def save(self, module: nn.Module, folder: Path, facts: dict[str, float]) -> None:
         """Writes model/, config.json and metrics.json."""
         self.module.save_pretrained(folder / "model")
-        write_json(folder / "config.json", {"kind": "PatchVAE", "size": self.settings["size"]})
+        pictures = {name: self.settings[name] for name in ("size", "face_share")}
+        write_json(folder / "config.json", {"kind": "PatchVAE"} | pictures)
         write_json(folder / "metrics.json", facts)
 
 

@@ -24,7 +24,7 @@ def write_players(folder: Path, scene: Scene, frames: NDArray[np.uint8], size: i
     """
     stem = f"{scene.role.index:02d}"
     made, truth = enlarged(frames, size), enlarged(scene.take.frames, size)
-    reference = enlarged(scene.picture[None], size)[0]
+    reference = enlarged(scene.portrait[None], size)[0]
     own, other = scene.take.samples, scene.other
     videos = folder / "videos"
     write_video(videos / f"{stem}_generated.mp4", made, own, crf=CRF)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from components.core.errors import InputError
+from components.core.files import read_json
 from components.core.media import FPS, SAMPLE_RATE, read_image
 from components.core.paths import Workspace, require
 from components.evaluation.cast import Role
@@ -22,7 +23,8 @@ SAMPLES_PER_FRAME = SAMPLE_RATE // FPS
 
 @dataclass(frozen=True)
 class Take:
-    """A real clip cut to the evaluated length: frames (T,S,S,3) uint8, samples (640·T,) float32."""
+    """A real clip cut to the evaluated length and framed as the generator's training saw it: frames (T,S,S,3)
+    uint8, samples (640·T,) float32."""
 
     clip_id: str
     frames: NDArray[np.uint8]
@@ -31,11 +33,12 @@ class Take:
 
 @dataclass(frozen=True)
 class Scene:
-    """A role with its material. picture: (H,W,3) uint8 reference; take: the sentence's own clip; other: sound
-    of the control."""
+    """A role with its material. picture: (H,W,3) uint8 reference; portrait: (S,S,3) uint8, what the generator
+    shows of it; take: the sentence's own clip; other: sound of the control."""
 
     role: Role
     picture: NDArray[np.uint8]
+    portrait: NDArray[np.uint8]
     take: Take
     other: NDArray[np.float32]
 
@@ -52,14 +55,16 @@ def takes(workspace: Workspace, wanted: Iterable[str], frames: int) -> dict[str,
         InputError: a clip is in no shard, has no sound or is too short.
     """
     from components.avatar.clips import read_clip
+    from components.avatar.framing import framed
     from components.storage.shards import read_shards
 
+    share = face_share(workspace)
     left = set(wanted)
     found: dict[str, Take] = {}
     for sample in read_shards(require(workspace.artifacts("curate", "shards"), "syncdreamer stage curate")):
         if sample.key in left:
             left.discard(sample.key)
-            found[sample.key] = _cut(read_clip(sample), frames)
+            found[sample.key] = _cut(framed(read_clip(sample), share), frames)
     if left:
         raise InputError(
             f"clips of the manifest are in no shard of artifacts/curate: {', '.join(sorted(left))}"
@@ -87,13 +92,20 @@ def scenes(workspace: Workspace, roles: list[Role], clips: dict[str, Take]) -> l
     Raises:
         InputError: a reference frame of the annotate stage is missing.
     """
-    folder = workspace.artifacts("annotate", "frames")
-    return [
-        Scene(
-            role,
-            read_image(require(folder / f"{role.reference}.png", "syncdreamer stage annotate")),
-            clips[role.sound],
-            clips[role.other].samples,
-        )
-        for role in roles
-    ]
+    from components.avatar.portrait import frame_portrait
+
+    folder, share = workspace.artifacts("annotate", "frames"), face_share(workspace)
+    made = []
+    for role in roles:
+        picture = read_image(require(folder / f"{role.reference}.png", "syncdreamer stage annotate"))
+        portrait = frame_portrait(picture, share).square
+        made.append(Scene(role, picture, portrait, clips[role.sound], clips[role.other].samples))
+    return made
+
+
+def face_share(workspace: Workspace) -> float:
+    """The face's share of a close-up's height in the trained pipeline."""
+    from components.avatar.pipeline_files import ENCODERS
+
+    pipeline = workspace.artifacts("train_stage2", "pipeline")
+    return float(read_json(require(pipeline / ENCODERS, "syncdreamer stage train_stage2"))["face_share"])

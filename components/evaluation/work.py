@@ -155,7 +155,7 @@ class Worker:
 
         look, hear = self.instruments.look, self.instruments.hear
         size, count = frames.shape[1], len(frames)
-        reference = self.studio.resized(scene.picture[None], size)
+        reference = self.studio.resized(scene.portrait[None], size)
         made, still = look(frames), look(reference, mouths=False)
         frozen = np.repeat(reference, count, 0)
         still_mouths = self.instruments.look_mouths(frozen)

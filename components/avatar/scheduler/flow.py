@@ -1,18 +1,21 @@
 """Flow matching on straight paths: `x_t = (1-t)·x0 + t·n`, t in [0,1] (t = 1 is noise).
 
-The network may predict the clean sample x0 or the velocity `v = n - x0 = (x_t - x0)/t`. The loss is always
-written on x0 with weight `min(1/t², cap)`: cap = ∞ is the velocity's own loss, whatever is predicted.
+The network may predict the clean sample x0, the velocity `v = n - x0 = (x_t - x0)/t`, or a preconditioned
+residual: what the best linear guess from x_t alone leaves open, in units of its own spread (EDM, Karras et
+al. 2022, equation 7, on this path). The loss is always written on x0 with weight `min(1/t², cap)`: cap = ∞
+is the velocity's own loss, whatever is predicted.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.schedulers.scheduling_utils import SchedulerMixin
 from torch import Tensor
 
+Prediction = Literal["x0", "velocity", "preconditioned"]
 TRAIN_TIMESTEPS = 1000
 """Wan's networks are told 1000·t."""
 SMALLEST_T = 1e-3
@@ -33,10 +36,10 @@ class FlowMatching(SchedulerMixin, ConfigMixin):
     def __init__(
         self,
         shift: float = 3.0,
-        prediction: Literal["x0", "velocity"] = "x0",
+        prediction: Prediction = "x0",
         weight_cap: float = 1.5,
     ) -> None:
-        if shift <= 0 or weight_cap <= 0 or prediction not in ("x0", "velocity"):
+        if shift <= 0 or weight_cap <= 0 or prediction not in get_args(Prediction):
             raise ValueError(
                 f"shift {shift}, weight_cap {weight_cap}, prediction {prediction!r} do not make sense"
             )
@@ -53,9 +56,21 @@ class FlowMatching(SchedulerMixin, ConfigMixin):
         """`x_t`; t broadcasts to x0."""
         return (1 - t) * x0 + t * noise
 
-    def to_x0(self, output: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
-        """The clean sample that the network's output stands for."""
-        return output if self.config.prediction == "x0" else x_t - t * output
+    def to_x0(self, output: Tensor, x_t: Tensor, t: Tensor, spread: Tensor | float = 1.0) -> Tensor:
+        """The clean sample that the network's output stands for.
+
+        Args:
+            output, x_t: (B,C,F,h,w). t: broadcasts to them.
+            spread: standard deviation of x0, broadcasting to it; only "preconditioned" asks for it:
+                `x0 = (1-t)s²/v · x_t + t·s/√v · output` with `v = (1-t)²s² + t²`.
+        """
+        if self.config.prediction == "x0":
+            return output
+        if self.config.prediction == "velocity":
+            return x_t - t * output
+        signal = (1 - t) * spread
+        variance = signal.square() + t.square()
+        return signal * spread / variance * x_t + t * spread * variance.rsqrt() * output
 
     def weight(self, t: Tensor) -> Tensor:
         """Loss weight of the squared error on x0, `min(1/t², cap)`."""

@@ -33,6 +33,29 @@ def test_a_perfect_network_is_sampled_exactly(prediction, steps):
     torch.testing.assert_close(x, x0, atol=1e-5, rtol=1e-5)
 
 
+def test_preconditioning_by_hand():
+    flow = FlowMatching(prediction="preconditioned")
+    x_t, t, spread = torch.tensor([2.0]), torch.tensor(0.5), torch.tensor([2.0])
+    # signal (1-t)s = 1, variance 1 + 0.25: skip 1·2/1.25 = 1.6, scale 0.5·2/√1.25
+    made = flow.to_x0(torch.tensor([1.0]), x_t, t, spread)
+    torch.testing.assert_close(made, torch.tensor([3.2 + 1 / 1.25**0.5]))
+
+
+def test_preconditioning_asks_the_network_for_unit_variance():
+    generator = torch.Generator().manual_seed(0)
+    flow, spread = FlowMatching(prediction="preconditioned"), 0.3
+    x0 = spread * torch.randn(200_000, generator=generator)
+    noise = torch.randn(200_000, generator=generator)
+    for time in (0.1, 0.5, 0.9, 1.0):
+        t = torch.tensor(time)
+        x_t = flow.add_noise(x0, noise, t)
+        linear = flow.to_x0(torch.zeros_like(x0), x_t, t, spread)
+        scale = flow.to_x0(torch.ones_like(x0), x_t, t, spread) - linear
+        wanted = (x0 - linear) / scale
+        assert abs(float(wanted.std()) - 1) < 0.01, "what is left open has unit variance"
+        assert abs(float((wanted * x_t).mean())) < 0.01, "and is not to be had from x_t linearly"
+
+
 @pytest.mark.parametrize("wrong", [{"shift": 0}, {"weight_cap": -1}, {"prediction": "noise"}])
 def test_nonsense_is_refused(wrong):
     with pytest.raises(ValueError, match="make sense"):

@@ -1,0 +1,61 @@
+"""The square around a face: worked numbers, and regions that stay on what they cover."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from components.avatar.clips import MOUTH, CuratedClip
+from components.avatar.framing import Cut, clip_square, face_square, framed
+
+
+def clip(framing: str = "close-up", size: int = 128) -> CuratedClip:
+    """Three frames with a face at (40 … 88, 50 … 100) and a white mouth of 16 × 8 px in its region."""
+    frames = np.zeros((3, size, size, 3), np.uint8)
+    frames[:, 80:88, 56:72] = 255
+    regions = np.zeros((3, 5, 16, 16), np.float32)
+    regions[:, MOUTH, 10:11, 7:9] = 1
+    boxes = np.tile(np.array([40, 50, 88, 100], np.float32), (3, 1))
+    keypoints = np.tile(np.array([64, 84], np.float32), (3, 6, 1))
+    return CuratedClip("a", "train", framing, "p", frames, None, boxes, keypoints, regions)
+
+
+def test_square_by_hand():
+    assert face_square((64, 75), 50, 0.625, 128, 128) == Cut(24, 35, 80, 80)
+    assert face_square((20, 75), 50, 0.625, 128, 128) == Cut(0, 35, 80, 80), "moved into the picture"
+    assert face_square((64, 64), 100, 0.5, 128, 128) == Cut(-36, -36, 200, 200), "larger than the picture"
+
+
+@given(x=st.floats(0, 128), y=st.floats(0, 128), tall=st.floats(10, 120), share=st.floats(0.2, 1.0))
+def test_square_stays_inside_where_it_fits(x, y, tall, share):
+    cut = face_square((x, y), tall, share, 128, 128)
+    assert cut.width == cut.height >= 16
+    if cut.width <= 128:
+        assert 0 <= cut.left <= 128 - cut.width and 0 <= cut.top <= 128 - cut.height
+
+
+def test_everything_moves_with_the_frames():
+    made = framed(clip(), 0.625)
+    assert made.frames.shape == (3, 80, 80, 3)
+    assert made.boxes[0].tolist() == [16, 15, 64, 65]
+    assert made.keypoints[0, 0].tolist() == [40, 49]
+    white = made.frames[0, ..., 0] > 0
+    rows, columns = np.nonzero(white)
+    mouth = made.regions[0, MOUTH]
+    weight = np.indices(mouth.shape) + 0.5
+    centre = (weight * mouth).sum((1, 2)) / mouth.sum() * 80 / 16
+    assert centre == pytest.approx([rows.mean() + 0.5, columns.mean() + 0.5], abs=1.0)
+
+
+def test_wider_framings_are_taken_whole():
+    wide = clip("upper body")
+    assert clip_square(wide, 0.6) == Cut(0, 0, 128, 128)
+    assert np.array_equal(framed(wide, 0.6).frames, wide.frames)
+    assert framed(wide, 0.6).regions == pytest.approx(wide.regions, abs=1e-6)
+
+
+def test_beyond_the_edge_the_picture_is_repeated():
+    frames = np.arange(4, dtype=np.uint8).reshape(1, 2, 2, 1).repeat(3, 3)
+    assert Cut(-1, 0, 3, 2).frames(frames)[0, ..., 0].tolist() == [[0, 0, 1], [2, 2, 3]]

@@ -1,8 +1,8 @@
 """What becomes of each clip: a pure query over scores and thresholds, fast enough for a whole ledger.
 
 A consequence is not a second reason: a clip without sound is not also out of sync, a face too small to be
-judged is not also blurred, and where everything is smeared the missing face is the blur's doing. A person
-whose face the detector cannot find is turned away.
+judged is not also blurred. A person whose face the detector cannot find is blurred where everything is
+smeared, else turned away; a soft background without a person has no face.
 """
 
 from __future__ import annotations
@@ -47,9 +47,10 @@ def decide(scores: pd.DataFrame, limits: Limits) -> pd.DataFrame:
     seen = ~broken
     too_short = seen & (number("duration") < limits.min_seconds)
     unseen = seen & (number("face_rate").fillna(0) < limits.min_face_rate) & ~too_short
-    smeared = unseen & (number("frame_blur") < limits.min_frame_sharpness)
-    turned = unseen & ~smeared & (number("person_share") >= limits.min_person_share)
-    no_face = unseen & ~smeared & ~turned
+    faceless = unseen & (number("person_share") >= limits.min_person_share)
+    smeared = faceless & (number("frame_blur") < limits.min_frame_sharpness)
+    turned = faceless & ~smeared
+    no_face = unseen & ~faceless
     face = seen & ~unseen & number("face_rate").notna()
     tiny_face = face & (number("face_size") < limits.min_face_px)
     two_people = face & ~tiny_face & (number("second_face_rate") > limits.max_second_face_rate)

@@ -49,7 +49,7 @@ class Limits(Params):
     min_frame_sharpness: float = Field(
         60.0,
         ge=0,
-        description="The same of the whole frame at 128 px; below it a missing face is due to blur.",
+        description="The same of the whole frame at 128 px; below it a person's missing face is due to blur.",
     )
     min_exposure: float = Field(25.0, ge=0, le=255, description="Darkest median luminance of the face.")
     max_exposure: float = Field(235.0, ge=0, le=255, description="Brightest median luminance of the face.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -85,6 +86,8 @@ def up_to_date(repo: Repo) -> bool:
 def reproduce(repo: Repo, workspace: Workspace, name: str) -> bool:
     """Runs one stage if anything it depends on changed; True when it ran.
 
+    DVC works in a thread: in the main one it ignores SIGINT while a stage runs.
+
     Raises:
         GateRefused, InputError, TemporaryFailure, Interrupted, SyncDreamerError: as the stage's exit status
             says, with the stage's own message.
@@ -94,7 +97,8 @@ def reproduce(repo: Repo, workspace: Workspace, name: str) -> bool:
     result = workspace.state("stages", name) / "result.json"
     result.unlink(missing_ok=True)
     try:
-        return bool(repo.reproduce(targets=[name], single_item=True))
+        with ThreadPoolExecutor(1) as thread:
+            return bool(thread.submit(repo.reproduce, targets=[name], single_item=True).result())
     except ReproductionError as error:
         cause = str(error.__cause__ or error)
         found = {"exit": 1, "message": cause}

@@ -1,7 +1,7 @@
 """The whole chain as a Prefect flow: one task a stage, then register, promote and report.
 
-Prefect owns when, retries, time-outs and visibility; DVC owns skipping. No server is needed: without
-PREFECT_API_URL a temporary one is used.
+Prefect owns when, retries, time-outs and visibility; DVC owns skipping. `flows.run` starts it, with a
+server of its own unless PREFECT_API_URL names one.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from components.core.files import read_json
 from components.core.paths import Workspace
 from components.core.progress import say
 from flows import chain, promotion, record
+from flows.interruption import Interruption
 from flows.params import FlowParams, Parameters
 from flows.stages import STAGES
 from flows.supervisor import TIMEOUT_VARIABLE, WATCH_VARIABLE
@@ -37,12 +38,15 @@ def _is_temporary(task: Task[Any, Any], run: TaskRun, state: State[Any]) -> bool
 
 
 @task(name="stage", task_run_name="{name}", retry_condition_fn=_is_temporary, persist_result=False)
-def run_stage(name: str, workspace: Workspace, repo: Any, tracker: record.Recorder) -> None:
+def run_stage(
+    name: str, workspace: Workspace, repo: Any, tracker: record.Recorder, interruption: Interruption
+) -> None:
     """Runs one stage through DVC, records it, shows a gate's verdict."""
     begin = time.monotonic()
     say(f"▶ {name}")
     try:
-        ran = chain.reproduce(repo, workspace, name)
+        with interruption.stage():
+            ran = chain.reproduce(repo, workspace, name)
     except SyncDreamerError as error:
         tracker.failed(name, str(error), time.monotonic() - begin)
         if isinstance(error, GateRefused):
@@ -91,12 +95,22 @@ def report(workspace: Workspace, tracker: record.Recorder) -> str:
 
 
 @flow(name="syncdreamer", flow_run_name="chain", validate_parameters=False, persist_result=False)
-def pipeline(workspace: Workspace, parameters: Parameters, until: str | None = None) -> record.Recorder:
+def pipeline(
+    workspace: Workspace, parameters: Parameters, interruption: Interruption, until: str | None = None
+) -> record.Recorder:
     """Runs every stage in the order of dvc.yaml up to `until`, then registers, promotes and reports.
 
     Raises:
-        SyncDreamerError: a stage failed or a gate refused; nothing downstream has run.
+        SyncDreamerError: a stage failed, a gate refused or a signal came; nothing downstream has run.
     """
+    # Once more: Prefect has put its own handler of SIGTERM in place of ours.
+    with interruption.armed():
+        return _run_all(workspace, parameters, interruption, until)
+
+
+def _run_all(
+    workspace: Workspace, parameters: Parameters, interruption: Interruption, until: str | None
+) -> record.Recorder:
     settings: FlowParams = parameters.flow
     os.environ[TIMEOUT_VARIABLE] = str(settings.timeout_minutes * 60)
     os.environ[WATCH_VARIABLE] = str(os.getpid())
@@ -107,7 +121,8 @@ def pipeline(workspace: Workspace, parameters: Parameters, until: str | None = N
     )
     try:
         for name in chain.stage_order(repo):
-            attempt(name, workspace, repo, tracker)
+            attempt(name, workspace, repo, tracker, interruption)
+            interruption.check()
             if name == until:
                 say(f"stopped after {until}, as asked")
                 return tracker

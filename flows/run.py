@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from components.core.files import read_json, write_json
 from components.core.paths import Workspace, find_workspace
 from components.core.progress import say
 from flows import chain
 from flows.environment import prepare
-from flows.params import load_params
+from flows.interruption import Interruption
+from flows.params import Parameters, load_params
+from flows.server import start_server
 from flows.stages import stage_named
+
+if TYPE_CHECKING:
+    from flows.record import Recorder
 
 
 def run_chain(until: str | None = None, force: bool = False) -> int:
@@ -35,15 +40,25 @@ def run_chain(until: str | None = None, force: bool = False) -> int:
             print_summary(workspace, last)
             return 0
     repo.close()
-    from flows.pipeline import pipeline
-
-    tracker = pipeline(workspace, parameters, until)
+    tracker = run_flow(workspace, parameters, until)
     if until:
         return 0
     summary = tracker.summary()
     write_json(done, summary)
     print_summary(workspace, summary)
     return 0
+
+
+def run_flow(workspace: Workspace, parameters: Parameters, until: str | None) -> Recorder:
+    """Runs the Prefect flow and returns what it noted; server and stage end with it, however it ends."""
+    interruption = Interruption(workspace)
+    with interruption.armed():
+        server = start_server()
+        from flows.pipeline import pipeline  # slow to import: the server starts meanwhile
+
+        if server is not None:
+            server.wait()
+        return pipeline(workspace, parameters, interruption, until)
 
 
 def print_summary(workspace: Workspace, summary: dict[str, Any]) -> None:

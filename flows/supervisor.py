@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 from types import FrameType
 
 from components.core.errors import EXIT_TIMEOUT
@@ -22,8 +23,11 @@ TIMEOUT_VARIABLE = "SYNCDREAMER_STAGE_TIMEOUT"
 """Seconds; the flow sets it (the flow owns time-outs), unset means no limit."""
 WATCH_VARIABLE = "SYNCDREAMER_FLOW_PID"
 """Process id of the flow; when that process is gone the stage ends too."""
+STOP_VARIABLE = "SYNCDREAMER_STOP_FILE"
+"""A file that the flow creates when it is interrupted, with the reason; the stage ends then too."""
 POLL_S = 0.5
 GRACE_S = 10.0
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class _Stopped(Exception):
@@ -34,12 +38,15 @@ def supervise(name: str, workspace: Workspace) -> int:
     """Runs stage `name` in its own process group and returns its exit status (124: out of time)."""
     timeout = float(os.environ.get(TIMEOUT_VARIABLE, "inf"))
     flow = int(os.environ.get(WATCH_VARIABLE, "0"))
+    stop_file = os.environ.get(STOP_VARIABLE, "")
     parent = os.getppid()
 
     def stop(number: int, frame: FrameType | None) -> None:
+        for each in SIGNALS:  # once is enough: what follows must not be interrupted
+            signal.signal(each, signal.SIG_IGN)
         raise _Stopped(signal.Signals(number).name)
 
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in SIGNALS:
         signal.signal(number, stop)
     environment = os.environ | {"SYNCDREAMER_ROOT": str(workspace.root)}
     process = subprocess.Popen(
@@ -70,6 +77,8 @@ def supervise(name: str, workspace: Workspace) -> int:
                 return EXIT_TIMEOUT
             if os.getppid() != parent or (flow and not _alive(flow)):
                 raise _Stopped("the process that started it is gone")
+            if stop_file and Path(stop_file).exists():
+                raise _Stopped(Path(stop_file).read_text(encoding="utf-8"))
     except _Stopped as reason:
         _end_group(process)
         _record(workspace, name, 130, f"interrupted ({reason}); run again to go on", begin)

@@ -100,3 +100,13 @@ def test_dead_flow_ends_the_group(sandbox: Path) -> None:
     flow.wait()
     assert process.wait(timeout=30) == 130
     assert all(gone(pid) for pid in workers)
+
+
+def test_a_stop_file_ends_the_group(sandbox: Path) -> None:
+    file = sandbox / "stop"
+    process = start(sandbox, SYNCDREAMER_STOP_FILE=str(file))
+    workers = pids(sandbox)
+    file.write_text("SIGTERM")
+    assert process.wait(timeout=30) == 130
+    assert all(gone(pid) for pid in workers)
+    assert result(sandbox)["message"] == "interrupted (SIGTERM); run again to go on"

@@ -1,0 +1,121 @@
+"""A Prefect API server for one run, in a process of its own that ends when its owner does, however it ends.
+
+Prefect would start one by itself, but leaves it behind when the flow is killed. Here the server reads a pipe
+whose other end only its owner holds: the end of that pipe is the end of the server.
+"""
+
+from __future__ import annotations
+
+import atexit
+import http.client
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from typing import Any
+
+from components.core.errors import SyncDreamerError
+
+URL_VARIABLE = "PREFECT_API_URL"
+START_LIMIT_S = 120.0
+GRACE_S = 5.0
+HOST = "127.0.0.1"
+
+
+class ApiServer:
+    """The server's process; `port` answers once `wait` returned."""
+
+    def __init__(self, process: subprocess.Popen[bytes], port: int) -> None:
+        self.process = process
+        self.port = port
+
+    def wait(self) -> None:
+        """Returns when the server answers.
+
+        Raises:
+            SyncDreamerError: it ended, or did not answer in time; its own message is above.
+        """
+        deadline = time.monotonic() + START_LIMIT_S
+        while not self._answers():
+            if self.process.poll() is not None:
+                raise SyncDreamerError(
+                    f"the Prefect server ended with status {self.process.returncode} while starting; "
+                    f"its message is above (to use another server, set {URL_VARIABLE})"
+                )
+            if time.monotonic() > deadline:
+                raise SyncDreamerError(f"the Prefect server did not answer in {START_LIMIT_S:.0f} s")
+            time.sleep(0.1)
+
+    def _answers(self) -> bool:
+        connection = http.client.HTTPConnection(HOST, self.port, timeout=START_LIMIT_S)
+        try:
+            connection.request("GET", "/api/health")
+            return connection.getresponse().status == http.HTTPStatus.OK
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
+
+    def stop(self) -> None:
+        """Ends the server and waits for it."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        try:
+            self.process.wait(timeout=2 * GRACE_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+def start_server() -> ApiServer | None:
+    """Starts a server on a free port of this machine and names it to Prefect, which must not be imported yet.
+
+    Returns it while it is still starting, so that the caller can load other things meanwhile; None where
+    PREFECT_API_URL names a server already. It ends with this process: at exit after Prefect, which sends its
+    last events and logs then, was registered later and so is done.
+    """
+    if os.environ.get(URL_VARIABLE):
+        return None
+    with socket.create_server((HOST, 0)) as listening:
+        port = listening.getsockname()[1]
+        process = subprocess.Popen(
+            [sys.executable, "-m", "flows.server", str(listening.fileno())],
+            stdin=subprocess.PIPE,
+            pass_fds=[listening.fileno()],
+            start_new_session=True,  # Ctrl-C is for the flow, which still reports to the server
+        )
+    os.environ[URL_VARIABLE] = f"http://{HOST}:{port}/api"
+    server = ApiServer(process, port)
+    atexit.register(server.stop)
+    return server
+
+
+def main(descriptor: int) -> None:
+    """In the server's process: serves on an open socket until standard input ends."""
+    orphaned = threading.Event()
+    serving: list[Any] = []
+
+    def watch() -> None:
+        while os.read(sys.stdin.fileno(), 1024):
+            pass
+        orphaned.set()
+        for server in serving:
+            server.should_exit = True
+        time.sleep(GRACE_S)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+    import uvicorn
+    from prefect.server.api.server import create_app
+
+    app = create_app(ephemeral=True, final=True)
+    config = uvicorn.Config(app, log_level="error", lifespan="on", timeout_graceful_shutdown=int(GRACE_S) - 2)
+    serving.append(uvicorn.Server(config))
+    if not orphaned.is_set():
+        serving[0].run(sockets=[socket.socket(fileno=descriptor)])
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

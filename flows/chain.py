@@ -71,7 +71,7 @@ def fetch_input(repo: Repo, workspace: Workspace) -> None:
 
     if not workspace.raw.exists():
         try:
-            repo.pull(targets=["data.dvc"])
+            repo.pull(targets=[str(workspace.root / "data.dvc")])
         except DvcException as error:
             raise InputError(f"data/raw is missing and could not be pulled: {error}") from error
     if not any(path.is_file() for path in workspace.raw.rglob("*")):
@@ -98,7 +98,8 @@ def reproduce(repo: Repo, workspace: Workspace, name: str) -> bool:
     result.unlink(missing_ok=True)
     try:
         with ThreadPoolExecutor(1) as thread:
-            return bool(thread.submit(repo.reproduce, targets=[name], single_item=True).result())
+            target = f"{workspace.root / 'dvc.yaml'}:{name}"  # whatever folder this process is in
+            return bool(thread.submit(repo.reproduce, targets=[target], single_item=True).result())
     except ReproductionError as error:
         cause = str(error.__cause__ or error)
         found = {"exit": 1, "message": cause}

@@ -60,7 +60,7 @@ def inventory(params: IngestParams, workspace: Workspace) -> pd.DataFrame:
     """The table that `run` writes, sorted by source, file and start."""
     import pandas as pd
 
-    raw = require(workspace.raw, "dvc pull")
+    raw = require(workspace.raw, "dvc pull data.dvc")
     entries: list[Entry] = []
     names: dict[str, str] = {}
     for source in params.sources:

@@ -56,7 +56,7 @@ def started(workspace: Path) -> tuple[subprocess.Popen[str], list[psutil.Process
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "MLFLOW_"))}
     flow = subprocess.Popen(
         [sys.executable, "-m", "flows.cli", "run"],
-        cwd=workspace,
+        cwd=workspace / "data",  # any folder of the workspace will do
         env=kept | {"PYTHONPATH": str(ROOT)},
         stderr=subprocess.PIPE,
         text=True,

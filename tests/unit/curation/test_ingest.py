@@ -89,7 +89,7 @@ def test_a_bad_source_is_told_in_one_line(
 
 
 def test_no_data_at_all_names_the_command(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="dvc pull"):
+    with pytest.raises(InputError, match="dvc pull data.dvc"):
         run(ONE, Workspace(tmp_path), 0)
 
 

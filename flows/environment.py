@@ -21,7 +21,8 @@ DEFAULTS = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_API_BLOCKS_REGISTER_ON_START": "false",
     "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
-    "DS_ACCELERATOR": "",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "PYTHONWARNINGS": "ignore::FutureWarning,ignore::DeprecationWarning",
     "GLOG_minloglevel": "3",
     "TF_CPP_MIN_LOG_LEVEL": "3",
     "PYTHONHASHSEED": "0",
@@ -31,8 +32,9 @@ DEFAULTS = {
 def prepare(workspace: Workspace) -> None:
     """Sets what is not set yet; services keep their state in the workspace; this environment leads PATH."""
     for name, value in DEFAULTS.items():
-        if value:
-            os.environ.setdefault(name, value)
+        os.environ.setdefault(name, value)
+    if not Path("/dev/nvidia0").exists():
+        os.environ.setdefault("DS_ACCELERATOR", "cpu")  # otherwise DeepSpeed warns that it found none
     os.environ.setdefault("PREFECT_HOME", str(workspace.state("prefect")))
     programs = str(Path(sys.executable).parent)
     path = os.environ.get("PATH", "")

@@ -125,6 +125,7 @@ def _run_all(
             interruption.check()
             if name == until:
                 say(f"stopped after {until}, as asked")
+                tracker.close("FINISHED")
                 return tracker
         versions = register(workspace)
         tracker.registered(versions)

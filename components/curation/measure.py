@@ -130,7 +130,7 @@ class Measurer:
             heard = asdict(sound.listen(part.samples))
             scores |= heard
             if track is not None and length >= FEWEST_FRAMES and heard["voice_rate"] > 0:
-                scores |= self._sync(part, track)
+                scores |= self._sync(part.frames, part.samples, track)
         store_track(item, number, part, track, mesh)
         segment = Segment(
             tidy(scores),
@@ -169,13 +169,13 @@ class Measurer:
         mean = np.asarray(self.models.identity.embed(crops), np.float64).mean(axis=0)
         return (mean / max(float(np.linalg.norm(mean)), 1e-9)).astype(np.float32).tobytes()
 
-    def _sync(self, part: Stretch, track: Track) -> dict[str, Any]:
+    def _sync(self, frames: NDArray[np.uint8], samples: NDArray[np.float32], track: Track) -> dict[str, Any]:
         import numpy as np
 
         from components.perception.faces import mouth_crop
 
-        mouths = np.stack([mouth_crop(frame, track.face(index)) for index, frame in enumerate(part.frames)])
-        score = self.models.sync.score(mouths, part.samples)
+        mouths = np.stack([mouth_crop(frame, track.face(index)) for index, frame in enumerate(frames)])
+        score = self.models.sync.score(mouths, samples)
         return {
             "sync_offset": score.offset,
             "sync_confidence": score.confidence,

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
-from typing import Any
+from typing import Any, Final
 
 from components.core.errors import SyncDreamerError
 
@@ -22,7 +22,7 @@ MakeTool = Callable[[Any], Tool]
 
 
 READY = "ready"
-START_METHOD = "spawn"
+START_METHOD: Final = "spawn"
 """mediapipe and torch do not survive a fork."""
 START_LIMIT_S = 600.0
 CLOCK_FACTOR = 10

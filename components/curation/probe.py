@@ -121,4 +121,5 @@ def probe(path: Path) -> Probe:
             )
     except (av.FFmpegError, OSError, ValueError) as error:
         kind = "truncated" if is_cut_short(path) else "corrupt"
-        return Probe(problem=f"{kind}: cannot be opened ({error.strerror or error})")
+        reason = getattr(error, "strerror", None) or error  # a ValueError has none
+        return Probe(problem=f"{kind}: cannot be opened ({reason})")

@@ -98,7 +98,8 @@ def package(
     from components.curation.steps.regions import masks
 
     pictures, sound = aligned(len(frames), shift)
-    crop = choose_crop(track.boxes[pictures], *frames.shape[1:3], close_up, scale)
+    height, width = frames.shape[1:3]
+    crop = choose_crop(track.boxes[pictures], height, width, close_up, scale)
     squares = cut_square(frames[pictures], crop, size)
     factor = size / crop.side
     corner = np.array([crop.left, crop.top], np.float32)

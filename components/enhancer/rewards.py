@@ -130,10 +130,8 @@ def hybrid(jaccard: float | None, attribute: float | None, lam: float = 0.3) -> 
         ValueError: a part or λ lies outside [0,1] or is NaN.
     """
     lam = _unit("lam", lam)
-    if jaccard is None and attribute is None:
-        return None
     if jaccard is None:
-        return _unit("attribute", attribute)
+        return None if attribute is None else _unit("attribute", attribute)
     if attribute is None:
         return _unit("jaccard", jaccard)
     return lam * _unit("jaccard", jaccard) + (1 - lam) * _unit("attribute", attribute)

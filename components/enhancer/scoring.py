@@ -178,7 +178,7 @@ def summary(outcome: Outcome, prefix: str) -> dict[str, float]:
         "distinct_bigrams": float(len({pair for one in words for pair in zip(one, one[1:], strict=False)})),
     }
     for term in rewards.TERMS:
-        values = [row[term] for row in outcome.terms if row[term] is not None]
+        values = [value for row in outcome.terms if (value := row[term]) is not None]
         figures[f"term_{term}"] = float(np.mean(values)) if values else math.nan
     return {f"{prefix}{name}": round(value, 6) for name, value in figures.items() if not math.isnan(value)}
 

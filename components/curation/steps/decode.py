@@ -164,6 +164,7 @@ class Decoder:
     def _frames(self, begin: float) -> Iterator[tuple[float, NDArray[np.uint8]]]:
         """(seconds since the span's start, frame) of every picture of the span."""
         import av
+        import numpy as np
         from av.video.reformatter import Interpolation, VideoReformatter
 
         size: tuple[int, int] | None = None
@@ -171,7 +172,7 @@ class Decoder:
         with av.open(str(self.path)) as container:
             stream = container.streams.video[0]
             stream.thread_type = "NONE"
-            if self.start > 0:
+            if self.start > 0 and stream.time_base:
                 container.seek(int((begin + self.start) / float(stream.time_base)), stream=stream)
             for frame in self._packets(container, stream):
                 self.errors += bool(frame.is_corrupt)
@@ -189,7 +190,7 @@ class Decoder:
                 picture = scaler.reformat(
                     frame, *size, format="rgb24", interpolation=Interpolation.AREA, threads=1
                 )
-                yield time - self.start, picture.to_ndarray()
+                yield time - self.start, np.asarray(picture.to_ndarray(), np.uint8)
 
     def _account(self) -> None:
         """Fills the figures that need all time stamps."""

@@ -79,8 +79,10 @@ def follow(frames: NDArray[np.uint8], detector: FaceDetector, every: int, least:
             faces = [f for f in detector.detect(frames[index], tiles=thorough) if f.score >= least]
             counts.append(people(faces))
             if faces:
-                near = max(faces, key=lambda each: overlap(each, last)) if last is not None else faces[0]
-                face = near if last is not None and overlap(near, last) > 0 else faces[0]
+                face = faces[0]
+                if last is not None:
+                    shares = [overlap(each, last) for each in faces]
+                    face = faces[int(np.argmax(shares))]
         if face is not None:
             found.append((index, face))
             last = face

@@ -102,7 +102,7 @@ class FlowParams(Params):
     )
     weight_cap: float = Field(1.5, gt=0, description="Cap of the loss weight min(1/t², cap) on x0.")
     mouth_weight: float = Field(
-        5.0, ge=1, description="Loss weight of cells in the mouth's region (elsewhere 1)."
+        8.0, ge=1, description="Loss weight of cells in the mouth's region (elsewhere 1)."
     )
     whitening: float = Field(
         1.0,
@@ -144,19 +144,19 @@ class TrainStage1Params(TrainParams):
 
     model: GeneratorParams = Field(GeneratorParams(), description="The generator.")
     flow: FlowParams = Field(FlowParams(), description="Noise path and loss.")
-    steps: int = Field(200, ge=0, description="Optimizer steps.")
+    steps: int = Field(80, ge=0, description="Optimizer steps.")
 
 
 class TrainStage2Params(TrainParams):
     """Stage 2: sound added; close-ups (and every other clip with sound, if named)."""
 
-    steps: int = Field(1300, ge=0, description="Optimizer steps.")
+    steps: int = Field(950, ge=0, description="Optimizer steps.")
     framings: tuple[str, ...] = Field(("close-up",), min_length=1, description="Framings trained on.")
     sampling_steps: int = Field(
         1, ge=1, description="Default steps of the sampler; 1: the mean of what the conditions allow."
     )
     guidance_text: float = Field(1.0, ge=0, description="Default guidance scale of the text; 1: none.")
-    guidance_audio: float = Field(2.5, ge=0, description="Default guidance scale of the audio; 1: none.")
+    guidance_audio: float = Field(4.0, ge=0, description="Default guidance scale of the audio; 1: none.")
     guidance_identity: float = Field(
         1.0, ge=0, description="Default guidance scale of the identity; 1: none."
     )

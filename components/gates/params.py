@@ -137,7 +137,7 @@ class GateCheckpointParams(Params):
     """Bounds on the figures of the generator's training."""
 
     metrics: dict[str, Threshold] = Field(
-        {"validation_loss_ratio": Threshold(minimum=0.0, maximum=0.95, warn_maximum=0.5)},
+        {"validation_loss_ratio": Threshold(minimum=0.0, maximum=0.8, warn_maximum=0.5)},
         description="bounds by metric name in train_stage2/metrics.json",
     )
 
@@ -147,9 +147,9 @@ class GateEnhancerParams(Params):
 
     metrics: dict[str, Threshold] = Field(
         {
-            "action_kept": Threshold(minimum=0.7, maximum=1.0, warn_minimum=0.9),
-            "reward_gain": Threshold(minimum=0.0, warn_minimum=0.1),
-            "well_formed": Threshold(minimum=0.7, maximum=1.0, warn_minimum=0.95),
+            "action_kept": Threshold(minimum=0.8, maximum=1.0, warn_minimum=0.9),
+            "reward_gain": Threshold(minimum=0.1),
+            "well_formed": Threshold(minimum=0.85, maximum=1.0, warn_minimum=0.95),
         },
         description="bounds by metric name in enhancer_grpo/metrics.json",
     )
@@ -158,23 +158,23 @@ class GateEnhancerParams(Params):
 class GateEvaluationParams(Params):
     """Absolute bounds on held-out figures; promotion compares with the champion besides.
 
-    The warn bounds are the targets of the default run; the fail bounds are the floor below which a pair is
-    certainly broken.
+    The warn bounds are the targets of the default run; the fail bounds are what a pair must clear
+    to be shown to anyone.
     """
 
     minimum_n: int = Field(1, ge=1, description="fewest clips or cases behind a figure")
     metrics: dict[str, Threshold] = Field(
         {
-            "face_rate": Threshold(minimum=0.8, maximum=1.0, warn_minimum=0.95),
-            "aperture_correlation_own": Threshold(minimum=0.0, maximum=1.0, warn_minimum=0.45),
-            "aperture_correlation_other": Threshold(minimum=-1.0, maximum=0.3, warn_maximum=0.15),
-            "sync_wins": Threshold(minimum=0.6, maximum=1.0, warn_minimum=0.9),
-            "identity_top1": Threshold(minimum=0.5, maximum=1.0, warn_minimum=0.7),
+            "face_rate": Threshold(minimum=0.95, maximum=1.0),
+            "aperture_correlation_own": Threshold(minimum=0.3, maximum=1.0, warn_minimum=0.45),
+            "aperture_correlation_other": Threshold(minimum=-1.0, maximum=0.15),
+            "sync_wins": Threshold(minimum=0.9, maximum=1.0),
+            "identity_top1": Threshold(minimum=0.7, maximum=1.0),
             "sync_auc": Threshold(minimum=0.95, maximum=1.0),
-            "validation_loss_ratio": Threshold(minimum=0.0, maximum=0.95, warn_maximum=0.5),
-            "enhancer_action_kept": Threshold(minimum=0.7, maximum=1.0, warn_minimum=0.9),
-            "enhancer_reward_gain": Threshold(minimum=0.0, warn_minimum=0.1),
-            "enhancer_well_formed": Threshold(minimum=0.7, maximum=1.0, warn_minimum=0.95),
+            "validation_loss_ratio": Threshold(minimum=0.0, maximum=0.8, warn_maximum=0.5),
+            "enhancer_action_kept": Threshold(minimum=0.8, maximum=1.0, warn_minimum=0.9),
+            "enhancer_reward_gain": Threshold(minimum=0.1),
+            "enhancer_well_formed": Threshold(minimum=0.85, maximum=1.0, warn_minimum=0.95),
         },
         description="bounds by metric name in evaluation/metrics.json",
     )

@@ -47,7 +47,7 @@ def line_chart(series: Sequence[Series], logarithmic: bool = False) -> str:
             f'<text class="tick" x="{LEFT - 6}" y="{y + 3.5:.1f}" text-anchor="end">{short(tick)}</text>'
         )
     for tick in _nice(x0, x1, 4):
-        x, _ = place(tick, ys[0])
+        x, _ = place(tick, series[0].y[0])
         parts.append(
             f'<text class="tick" x="{x:.1f}" y="{HEIGHT - 8}" text-anchor="middle">{short(tick)}</text>'
         )

@@ -80,3 +80,7 @@ def test_enhancer_figures_and_examples(tmp_path):
     assert examples[0]["instruction"] == "nod twice"
     assert examples[0]["terms_after"] == {"img": 0.5, "time": None}
     assert (tmp_path / examples[0]["picture"]).exists()
+
+
+def test_a_logarithmic_chart_of_small_values_is_drawn():
+    assert "<svg" in line_chart([Series("loss", [0, 1, 2], [1e-8, 1e-3, 0.5])], logarithmic=True)

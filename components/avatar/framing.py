@@ -33,8 +33,11 @@ class Cut:
 
     def frames(self, frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """(T,H,W,3) → (T,height,width,3); the picture's edge is repeated beyond it."""
-        rows = np.clip(np.arange(self.top, self.top + self.height), 0, frames.shape[1] - 1)
-        columns = np.clip(np.arange(self.left, self.left + self.width), 0, frames.shape[2] - 1)
+        right, bottom = self.left + self.width, self.top + self.height
+        if self.left >= 0 and self.top >= 0 and right <= frames.shape[2] and bottom <= frames.shape[1]:
+            return np.ascontiguousarray(frames[:, self.top : bottom, self.left : right])
+        rows = np.clip(np.arange(self.top, bottom), 0, frames.shape[1] - 1)
+        columns = np.clip(np.arange(self.left, right), 0, frames.shape[2] - 1)
         return np.ascontiguousarray(frames[:, rows[:, None], columns])
 
     def planes(self, planes: NDArray[np.float32], pixels: int) -> NDArray[np.float32]:

@@ -103,6 +103,7 @@ def train(
         gradient_checkpointing=False,
         remove_unused_columns=False,
         dataloader_pin_memory=False,
+        dataloader_num_workers=1,  # pictures are prepared beside the step; the order and the bytes stay
         report_to="none",
         disable_tqdm=True,
     )

@@ -84,9 +84,9 @@ def resized(frames: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     """(T,size,size,3): area-averaged when smaller, cubic when larger."""
     import cv2
 
-    if frames.shape[1:3] == (size, size):
+    if frames.shape[1] == size:
         return frames
-    way = cv2.INTER_AREA if min(frames.shape[1:3]) > size else cv2.INTER_CUBIC
+    way = cv2.INTER_AREA if frames.shape[1] > size else cv2.INTER_CUBIC
     return np.stack([cv2.resize(frame, (size, size), interpolation=way) for frame in frames])
 
 

@@ -23,17 +23,16 @@ SMALLEST_SIDE = 16
 
 
 @dataclass(frozen=True)
-class Cut:
-    """Pixels left … left+width-1 and top … top+height-1; it may reach beyond the picture."""
+class Square:
+    """Pixels left … left+side-1 and top … top+side-1; it may reach beyond the picture."""
 
     left: int
     top: int
-    width: int
-    height: int
+    side: int
 
     def frames(self, frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """(T,H,W,3) → (T,height,width,3); the picture's edge is repeated beyond it."""
-        right, bottom = self.left + self.width, self.top + self.height
+        """(T,H,W,3) → (T,side,side,3); the picture's edge is repeated beyond it."""
+        right, bottom = self.left + self.side, self.top + self.side
         if self.left >= 0 and self.top >= 0 and right <= frames.shape[2] and bottom <= frames.shape[1]:
             return np.ascontiguousarray(frames[:, self.top : bottom, self.left : right])
         rows = np.clip(np.arange(self.top, bottom), 0, frames.shape[1] - 1)
@@ -41,13 +40,13 @@ class Cut:
         return np.ascontiguousarray(frames[:, rows[:, None], columns])
 
     def planes(self, planes: NDArray[np.float32], pixels: int) -> NDArray[np.float32]:
-        """Planes (T,R,g,g) that cover a square picture of `pixels` a side → the same of this cut."""
+        """Planes (T,R,g,g) that cover a square picture of `pixels` a side → the same of this square."""
         import cv2
 
         grid = planes.shape[-1]
         cell = np.arange(grid, dtype=np.float32) + 0.5
-        x = cell * (self.width / pixels) + self.left / pixels * grid - 0.5
-        y = cell * (self.height / pixels) + self.top / pixels * grid - 0.5
+        x = cell * (self.side / pixels) + self.left / pixels * grid - 0.5
+        y = cell * (self.side / pixels) + self.top / pixels * grid - 0.5
         map_x, map_y = np.meshgrid(x.astype(np.float32), y.astype(np.float32))
         return np.stack(
             [
@@ -70,7 +69,7 @@ class Cut:
         )
 
 
-def face_square(centre: tuple[float, float], tall: float, share: float, height: int, width: int) -> Cut:
+def face_square(centre: tuple[float, float], tall: float, share: float, height: int, width: int) -> Square:
     """The square of a picture (height × width) in which a face of `tall` px takes `share` of the height.
 
     It is moved into the picture where it fits.
@@ -79,19 +78,13 @@ def face_square(centre: tuple[float, float], tall: float, share: float, height: 
     left, top = round(centre[0] - side / 2), round(centre[1] - side / 2)
     if side <= min(height, width):
         left, top = min(max(left, 0), width - side), min(max(top, 0), height - side)
-    return Cut(left, top, side, side)
-
-
-def clip_square(clip: CuratedClip, share: float) -> Cut:
-    """The square of a close-up's median face; the whole picture of a wider framing."""
-    height, width = clip.frames.shape[1:3]
-    if clip.framing != CLOSE_UP:
-        return Cut(0, 0, width, height)
-    middle = np.median(clip.boxes, axis=0)
-    centre = (float(middle[0] + middle[2]) / 2, float(middle[1] + middle[3]) / 2)
-    return face_square(centre, float(middle[3] - middle[1]), share, height, width)
+    return Square(left, top, side)
 
 
 def framed(clip: CuratedClip, share: float) -> CuratedClip:
-    """The clip as the generator shows it."""
-    return clip_square(clip, share).clip(clip)
+    """A close-up cut to the square of its median face; a wider framing as it is."""
+    if clip.framing != CLOSE_UP:
+        return clip
+    middle = np.median(clip.boxes, axis=0)
+    centre = (float(middle[0] + middle[2]) / 2, float(middle[1] + middle[3]) / 2)
+    return face_square(centre, float(middle[3] - middle[1]), share, *clip.frames.shape[1:3]).clip(clip)

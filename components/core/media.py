@@ -84,8 +84,8 @@ def encode_video(
 ) -> bytes:
     """An mp4 (h264, yuv420p; AAC mono 16 kHz) of frames (T,H,W,3) uint8 with even H and W.
 
-    One encoder thread and bit-exact muxing: the same input gives the same bytes. `times` (T,) in seconds
-    makes the frame rate variable.
+    One encoder thread, CPU-independent arithmetic, bit-exact muxing: the same input gives the same bytes.
+    `times` (T,) in seconds makes the frame rate variable.
     """
     import av
     import numpy as np
@@ -99,6 +99,9 @@ def encode_video(
         picture.height, picture.width = frames.shape[1:3]
         picture.pix_fmt = "yuv420p"
         picture.options = {"crf": str(crf), "preset": "veryfast", "threads": "1", "flags": "+bitexact"}
+        # Otherwise x264 (as in PyAV's wheel) takes fast paths whose result depends on where buffers happen to
+        # lie: the same frames gave five different files in one process.
+        picture.options["x264-params"] = "cpu-independent=1"
         picture.codec_context.thread_count = 1
         base = Fraction(1, 90_000)
         picture.codec_context.time_base = base

@@ -80,16 +80,6 @@ def read_clips(folder: Path) -> Iterator[CuratedClip]:
         yield read_clip(sample)
 
 
-def resized(frames: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    """(T,size,size,3): area-averaged when smaller, cubic when larger."""
-    import cv2
-
-    if frames.shape[1] == size:
-        return frames
-    way = cv2.INTER_AREA if frames.shape[1] > size else cv2.INTER_CUBIC
-    return np.stack([cv2.resize(frame, (size, size), interpolation=way) for frame in frames])
-
-
 def grown(regions: NDArray[np.float32]) -> NDArray[np.float32]:
     """Regions (…,g,g) made one cell wider: meshes are fitted to some frames only, and lips move meanwhile."""
     padded = np.pad(regions, [(0, 0)] * (regions.ndim - 2) + [(1, 1), (1, 1)])

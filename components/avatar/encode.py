@@ -173,7 +173,7 @@ def encode_clip(
     import numpy as np
     from safetensors.numpy import save
 
-    from components.avatar.clips import resized
+    from components.core.pictures import resized
 
     usable = (len(clip.frames) - 1) // 4 * 4 + 1
     small = resized(clip.frames[:usable], encoders.settings.size)

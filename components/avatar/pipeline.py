@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 
-from components.avatar.clips import resized
 from components.avatar.data import Statistics
 from components.avatar.encoders import Encoders, latent_frames
 from components.avatar.generator import Generator
@@ -24,6 +23,7 @@ from components.core.errors import InputError
 from components.core.files import read_json, write_json
 from components.core.media import FPS, SAMPLE_RATE
 from components.core.paths import require
+from components.core.pictures import resized
 from components.core.seeds import derive
 
 if TYPE_CHECKING:

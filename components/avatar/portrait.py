@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from components.avatar.framing import face_square
 from components.core.errors import InputError
 from components.core.media import SAMPLE_RATE
+from components.core.pictures import face_square
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -62,8 +62,8 @@ def frame_portrait(image: NDArray[np.uint8], face_share: float) -> Portrait:
     tall = face.box[3] - face.box[1]
     if height == width and abs(tall / height / face_share - 1) < SAME_FRAMING:
         return Portrait(image, face)
-    square = face_square(face.centre, tall, face_share, height, width)
-    return Portrait(square.frames(image[None])[0], face.scaled(1.0, -square.left, -square.top))
+    square = face_square(np.array([face.box]), 1 / face_share, height, width)
+    return Portrait(square.cut(image[None])[0], face.scaled(1.0, -square.left, -square.top))
 
 
 def _turned(face: Face) -> float:

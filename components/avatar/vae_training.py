@@ -64,9 +64,10 @@ class VaeTask:
         import numpy as np
         import torch
 
-        from components.avatar.clips import EYES, MOUTH, grown, read_clip, resized
+        from components.avatar.clips import EYES, MOUTH, grown, read_clip
         from components.avatar.framing import framed
         from components.avatar.vae import PatchVAE
+        from components.core.pictures import resized
         from components.storage.shards import read_shards
 
         self.settings, self.seed = settings, seed

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from components.core.media import encode_video, encode_wav
+from components.core.pictures import Square, face_square, resized
 from components.curation.steps.decode import SAMPLES_PER_FRAME
 
 if TYPE_CHECKING:
@@ -16,53 +16,19 @@ if TYPE_CHECKING:
     from components.curation.steps.faces import Track
 
 
-@dataclass(frozen=True)
-class Crop:
-    """A square of the frame: left, top and side in pixels of the frame; it may reach beyond the edges."""
-
-    left: int
-    top: int
-    side: int
-
-
-def choose_crop(boxes: NDArray[np.float32], height: int, width: int, close_up: bool, scale: float) -> Crop:
+def choose_crop(boxes: NDArray[np.float32], height: int, width: int, close_up: bool, scale: float) -> Square:
     """One square for the whole clip, so that the picture does not sway.
 
-    Close-ups: `scale` face heights around the middle of the face (moved inside the frame where that is
-    possible). Wider framings: the whole frame, the longer side padded to a square.
+    Close-ups: `scale` face heights around the middle of the face, at most what the frame holds. Wider
+    framings: the whole frame, the longer side padded to a square.
     """
     import numpy as np
 
     if not close_up:
         side = max(height, width)
-        return Crop((width - side) // 2, (height - side) // 2, side)
-    middle = np.median((boxes[:, :2] + boxes[:, 2:]) / 2, axis=0)
+        return Square((width - side) // 2, (height - side) // 2, side)
     tall = float(np.median(boxes[:, 3] - boxes[:, 1]))
-    side = int(round(min(scale * tall, height, width)))
-    left = int(round(float(middle[0]) - side / 2))
-    top = int(round(float(middle[1]) - side / 2))
-    return Crop(min(max(left, 0), width - side), min(max(top, 0), height - side), side)
-
-
-def cut_square(frames: NDArray[np.uint8], crop: Crop, size: int) -> NDArray[np.uint8]:
-    """(T,size,size,3): the crop of frames (T,H,W,3), edge pixels repeated where it leaves the frame."""
-    import cv2
-    import numpy as np
-
-    height, width = frames.shape[1:3]
-    rows = np.clip(np.arange(crop.top, crop.top + crop.side), 0, height - 1)
-    columns = np.clip(np.arange(crop.left, crop.left + crop.side), 0, width - 1)
-    inside = (
-        crop.left >= 0 and crop.top >= 0 and crop.left + crop.side <= width and crop.top + crop.side <= height
-    )
-    way = cv2.INTER_AREA if crop.side > size else cv2.INTER_CUBIC
-    squares = np.empty((len(frames), size, size, 3), np.uint8)
-    for index, frame in enumerate(frames):
-        square = (
-            frame[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] if inside else frame[rows][:, columns]
-        )
-        squares[index] = square if crop.side == size else cv2.resize(square, (size, size), interpolation=way)
-    return squares
+    return face_square(boxes, min(scale, min(height, width) / tall), height, width)
 
 
 def aligned(length: int, shift: int) -> tuple[slice, slice]:
@@ -100,7 +66,7 @@ def package(
     pictures, sound = aligned(len(frames), shift)
     height, width = frames.shape[1:3]
     crop = choose_crop(track.boxes[pictures], height, width, close_up, scale)
-    squares = cut_square(frames[pictures], crop, size)
+    squares = resized(crop.cut(frames[pictures]), size)
     factor = size / crop.side
     corner = np.array([crop.left, crop.top], np.float32)
     boxes = (track.boxes[pictures] - np.tile(corner, 2)) * factor

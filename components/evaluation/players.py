@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from components.core.media import write_image, write_video
+from components.core.pictures import resized
 from components.evaluation.scenes import Scene
 
 if TYPE_CHECKING:
@@ -23,8 +24,8 @@ def write_players(folder: Path, scene: Scene, frames: NDArray[np.uint8], size: i
     before any of this.
     """
     stem = f"{scene.role.index:02d}"
-    made, truth = enlarged(frames, size), enlarged(scene.take.frames, size)
-    reference = enlarged(scene.portrait[None], size)[0]
+    made, truth = resized(frames, size), resized(scene.take.frames, size)
+    reference = resized(scene.portrait[None], size)[0]
     own, other = scene.take.samples, scene.other
     videos = folder / "videos"
     write_video(videos / f"{stem}_generated.mp4", made, own, crf=CRF)
@@ -39,13 +40,3 @@ def write_players(folder: Path, scene: Scene, frames: NDArray[np.uint8], size: i
     }
     for name, picture in posters.items():
         write_image(folder / "posters" / f"{stem}_{name}.jpg", picture)
-
-
-def enlarged(frames: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    """(T,size,size,3): cubic when larger, averaged when smaller."""
-    import cv2
-
-    if frames.shape[1:3] == (size, size):
-        return frames
-    way = cv2.INTER_AREA if min(frames.shape[1:3]) > size else cv2.INTER_CUBIC
-    return np.stack([cv2.resize(frame, (size, size), interpolation=way) for frame in frames])

@@ -68,9 +68,3 @@ class Studio:
         """Frames (4k+1,S,S,3) through the VAE: the best that the generator could do."""
         encoders = self.pipeline.encoders
         return encoders.pictures(encoders.latents(frames))
-
-    def resized(self, frames: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-        """(T,size,size,3) as the generator's training saw them."""
-        from components.avatar.clips import resized
-
-        return resized(frames, size)

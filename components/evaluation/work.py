@@ -13,6 +13,7 @@ import numpy as np
 
 from components.core.media import FPS, SAMPLE_RATE
 from components.core.paths import Workspace
+from components.core.pictures import resized
 from components.core.seeds import derive, seed_everything
 from components.evaluation.instruments import Instruments, Seen
 from components.evaluation.params import EvaluateParams
@@ -155,12 +156,12 @@ class Worker:
 
         look, hear = self.instruments.look, self.instruments.hear
         size, count = frames.shape[1], len(frames)
-        reference = self.studio.resized(scene.portrait[None], size)
+        reference = resized(scene.portrait[None], size)
         made, still = look(frames), look(reference, mouths=False)
         frozen = np.repeat(reference, count, 0)
         still_mouths = self.instruments.look_mouths(frozen)
         own = scene.take.samples
-        truth = self.studio.resized(scene.take.frames, size) if scene.role.own else None
+        truth = resized(scene.take.frames, size) if scene.role.own else None
         pairs = (
             (compared(frames, truth), compared(frozen, truth)) if truth is not None else ((None,) * 2,) * 2
         )
@@ -190,7 +191,7 @@ class Worker:
 
         look, hear = self.instruments.look, self.instruments.hear
         take = job.take
-        frames = self.studio.resized(take.frames, self.studio.size)
+        frames = resized(take.frames, self.studio.size)
         rebuilt = self.studio.rebuild(frames)
         truth, through = look(frames), look(rebuilt)
         psnr, ssim = compared(rebuilt, frames)

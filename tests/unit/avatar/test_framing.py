@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.avatar.clips import MOUTH, CuratedClip
-from components.avatar.framing import Square, face_square, framed
+from components.avatar.framing import framed
+from components.core.pictures import Square, face_square
 
 
 def clip(framing: str = "close-up", size: int = 128) -> CuratedClip:
@@ -22,18 +23,21 @@ def clip(framing: str = "close-up", size: int = 128) -> CuratedClip:
     return CuratedClip("a", "train", framing, "p", frames, None, boxes, keypoints, regions)
 
 
+def box(x: float, y: float, tall: float) -> np.ndarray:
+    return np.array([[x - tall / 3, y - tall / 2, x + tall / 3, y + tall / 2]])
+
+
 def test_square_by_hand():
-    assert face_square((64, 75), 50, 0.625, 128, 128) == Square(24, 35, 80)
-    assert face_square((20, 75), 50, 0.625, 128, 128) == Square(0, 35, 80), "moved into the picture"
-    assert face_square((64, 64), 100, 0.5, 128, 128) == Square(-36, -36, 200), "larger than the picture"
+    assert face_square(box(64, 75, 50), 1.6, 128, 128) == Square(24, 35, 80)
+    assert face_square(box(20, 75, 50), 1.6, 128, 128) == Square(0, 35, 80), "moved into the picture"
+    assert face_square(box(64, 64, 100), 2.0, 128, 128) == Square(-36, -36, 200), "larger than the picture"
 
 
-@given(x=st.floats(0, 128), y=st.floats(0, 128), tall=st.floats(10, 120), share=st.floats(0.2, 1.0))
-def test_square_stays_inside_where_it_fits(x, y, tall, share):
-    cut = face_square((x, y), tall, share, 128, 128)
-    assert cut.side >= 16
-    if cut.side <= 128:
-        assert 0 <= cut.left <= 128 - cut.side and 0 <= cut.top <= 128 - cut.side
+@given(x=st.floats(0, 128), y=st.floats(0, 128), tall=st.floats(10, 120), scale=st.floats(1, 5))
+def test_square_stays_inside_where_it_fits(x, y, tall, scale):
+    square = face_square(box(x, y, tall), scale, 128, 128)
+    if square.side <= 128:
+        assert 0 <= square.left <= 128 - square.side and 0 <= square.top <= 128 - square.side
 
 
 def test_everything_moves_with_the_frames():
@@ -56,4 +60,4 @@ def test_wider_framings_are_taken_whole():
 
 def test_beyond_the_edge_the_picture_is_repeated():
     frames = np.arange(4, dtype=np.uint8).reshape(1, 2, 2, 1).repeat(3, 3)
-    assert Square(-1, 0, 3).frames(frames)[0, ..., 0].tolist() == [[0, 0, 1], [2, 2, 3], [2, 2, 3]]
+    assert Square(-1, 0, 3).cut(frames)[0, ..., 0].tolist() == [[0, 0, 1], [2, 2, 3], [2, 2, 3]]

@@ -8,7 +8,8 @@ import wave
 import numpy as np
 import pytest
 
-from components.curation.standardise import Crop, aligned, choose_crop, cut_square, package
+from components.core.pictures import Square
+from components.curation.standardise import aligned, choose_crop, package
 from components.curation.steps.faces import Track
 
 BOX = np.tile(np.array([30, 20, 60, 60], np.float32), (10, 1))
@@ -20,14 +21,14 @@ def track(length: int) -> Track:
 
 
 def test_close_ups_are_cropped_around_the_face_inside_the_frame() -> None:
-    assert choose_crop(BOX, 128, 128, True, 2.0) == Crop(5, 0, 80)
-    assert choose_crop(BOX, 100, 200, True, 9.0) == Crop(0, 0, 100)
+    assert choose_crop(BOX, 128, 128, True, 2.0) == Square(5, 0, 80)
+    assert choose_crop(BOX, 100, 200, True, 9.0) == Square(0, 0, 100)
 
 
 def test_wider_framings_are_padded_to_a_square() -> None:
-    assert choose_crop(BOX, 100, 200, False, 2.0) == Crop(0, -50, 200)
+    assert choose_crop(BOX, 100, 200, False, 2.0) == Square(0, -50, 200)
     frames = np.arange(4, dtype=np.uint8).reshape(1, 2, 2, 1).repeat(3, axis=3)
-    padded = cut_square(frames, Crop(0, -1, 4), 4)
+    padded = Square(0, -1, 4).cut(frames)
     assert padded[0, :, 0, 0].tolist() == [0, 0, 2, 2] and padded[0, 0, :, 0].tolist() == [0, 1, 1, 1]
 
 

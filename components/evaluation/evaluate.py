@@ -58,25 +58,26 @@ def _write(
     frames: int,
     results: list[Any],
 ) -> None:
-    from components.evaluation import table as tables
+    from components.evaluation import measures
     from components.evaluation.enhancer_cases import Cases, report_cases
     from components.evaluation.instruments import network_names
+    from components.evaluation.table import Table
     from components.evaluation.work import Reality
 
     made = sorted((p for batch in results if isinstance(batch, list) for p in batch), key=lambda p: p.index)
     real = {r.clip_id: r for r in results if isinstance(r, Reality)}
     cases = next(r for r in results if isinstance(r, Cases))
     names = network_names(workspace)
-    table = tables.Table(names, derive(seed, "evaluate"), params.resamples, params.level)
-    measured = tables.Measured(roles, made, dict(sorted(real.items())))
-    tables.lips(table, measured)
-    tables.who(table, measured)
-    tables.picture(table, measured)
+    table = Table(names, derive(seed, "evaluate"), params.resamples, params.level)
+    measured = measures.Measured(roles, made, dict(sorted(real.items())))
+    measures.lips(table, measured)
+    measures.who(table, measured)
+    measures.picture(table, measured)
     perception = _metrics(workspace, "perception")
-    tables.learnt(table, measured, perception, _metrics(workspace, "train_stage2"))
+    measures.learnt(table, measured, perception, _metrics(workspace, "train_stage2"))
     folder = workspace.artifacts("evaluation")
     report_cases(table, cases, folder)
-    write_json(folder / "traces.json", tables.traces(measured))
+    write_json(folder / "traces.json", measures.traces(measured))
     write_json(folder / "summary.json", summary(table.metrics))
     write_json(
         folder / "metrics.json",
@@ -85,7 +86,7 @@ def _write(
             "protocol": protocol(params, workspace, frames, roles, names),
             "metrics": table.metrics,
             "rows": table.rows,
-            "items": tables.items(measured),
+            "items": measures.items(measured),
         },
     )
 

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from components.core.files import to_json
-from components.evaluation import table as tables
+from components.evaluation import measures
 from components.evaluation.cast import Role
 from components.evaluation.instruments import INTERIOR, Seen
+from components.evaluation.table import Table
 from components.evaluation.work import Performance, Reality, shifts
 from components.perception.syncnet import SyncScores
 
@@ -69,14 +70,14 @@ def measured():
         Role(i, f"p{i}", "test", f"c{i}", f"c{i}", f"c{(i + 1) % PEOPLE}", "nod", seed=i)
         for i in range(PEOPLE)
     ]
-    return tables.Measured(
+    return measures.Measured(
         roles, [performance(i) for i in range(PEOPLE)], {f"c{i}": reality(i) for i in range(PEOPLE)}
     )
 
 
 @pytest.fixture
 def table():
-    return tables.Table(NAMES, seed=1, resamples=200, level=0.95)
+    return Table(NAMES, seed=1, resamples=200, level=0.95)
 
 
 def row(table, name):
@@ -84,7 +85,7 @@ def row(table, name):
 
 
 def test_lips(table, measured):
-    tables.lips(table, measured)
+    measures.lips(table, measured)
     own = row(table, "aperture_correlation_own")
     assert own["value"] > 0.9 and own["low"] < own["value"] < own["high"] and own["n"] == PEOPLE
     assert own["control"] == row(table, "aperture_correlation_other")["value"] < 0.5
@@ -97,7 +98,7 @@ def test_lips(table, measured):
 
 
 def test_who(table, measured):
-    tables.who(table, measured)
+    measures.who(table, measured)
     assert row(table, "identity_top1")["value"] == 1.0
     assert row(table, "identity_top1")["control"] == 0.25
     assert row(table, "identity_top1_model")["value"] == 1.0
@@ -112,8 +113,8 @@ def test_no_face_counts_against_the_generator(table, measured):
         np.zeros((0, *INTERIOR, 3), np.uint8), None, 0.9,
     )  # fmt: skip
     blind = Performance(**{**vars(blind), "made": nothing, "sync_own": None})
-    faceless = tables.Measured(measured.roles, [blind, *measured.made[1:]], measured.real)
-    for part in (tables.lips, tables.who, tables.picture):
+    faceless = measures.Measured(measured.roles, [blind, *measured.made[1:]], measured.real)
+    for part in (measures.lips, measures.who, measures.picture):
         part(table, faceless)
     assert row(table, "face_rate")["value"] == 0.75
     assert row(table, "identity_top1")["value"] == 0.75
@@ -122,7 +123,7 @@ def test_no_face_counts_against_the_generator(table, measured):
 
 
 def test_picture(table, measured):
-    tables.picture(table, measured)
+    measures.picture(table, measured)
     assert row(table, "psnr")["value"] == pytest.approx(21.5)
     assert row(table, "psnr")["control"] == 18.0
     assert row(table, "fid_proxy[id@1]")["value"] == pytest.approx(0, abs=1e-9)
@@ -130,7 +131,7 @@ def test_picture(table, measured):
 
 def test_learnt(table, measured):
     training = {"validation_loss_start": 2.0, "validation_loss_end": 0.5}
-    tables.learnt(table, measured, {"sync_auc": 0.99}, training)
+    measures.learnt(table, measured, {"sync_auc": 0.99}, training)
     assert row(table, "sync_auc")["value"] == pytest.approx(11 / 12)
     assert row(table, "sync_auc")["control"] == 0.99
     assert row(table, "identity_auc")["value"] == 1.0
@@ -138,10 +139,10 @@ def test_learnt(table, measured):
 
 
 def test_items_and_traces_go_into_json(measured):
-    items = tables.items(measured)
+    items = measures.items(measured)
     assert items[0]["sync_confidence_other"] == 4.0 and items[0]["own"] is True
     assert '"index": 0' in to_json(items)
-    lines = tables.traces(measured)
+    lines = measures.traces(measured)
     assert len(lines) == PEOPLE and len(lines[0]["generated"]) == FRAMES
 
 

@@ -34,11 +34,13 @@ class Generator(nn.Module):
         self.transformer, self.adapter = transformer, adapter
 
     def forward(self, latents: Tensor, t: Tensor, inputs: dict[str, Tensor | None]) -> SyncDreamerOutput:
-        """latents (B,C,F,h,w) noisy, t (B,F) in [0,1], inputs as `GeneratorTask.batch` makes them."""
+        """latents (B,C,F,h,w) as `FlowMatching.to_input` shows them, t (B,F) in [0,1], inputs as
+        `GeneratorTask.losses` makes them."""
         return self.transformer(
             latents,
             t * TRAIN_TIMESTEPS,
             inputs["text"],
+            given=inputs.get("given"),
             reference=inputs["reference"],
             identity=self.adapter(inputs["image_tokens"]),
             identity_present=inputs.get("identity_present"),
@@ -64,6 +66,7 @@ def build(settings: dict[str, Any], data: LatentClips, audio: bool) -> Generator
         "audio_dim": example["audio"].shape[1] if audio else None,
         "audio_window": settings["audio_window"],
         "audio_context": settings["audio_context"],
+        "continues": True,
     }
     if settings["backbone"]:
         transformer, _ = SyncDreamerTransformer3DModel.from_backbone(Path(settings["backbone"]), **added)
@@ -167,7 +170,7 @@ class GeneratorTask:
         return {
             "noise": torch.randn(shape, generator=generator),
             "t": self._times(self.flow.sample_times(share), shape[1], prefix),
-            "scored": (torch.arange(shape[1]) >= prefix).float(),
+            "given": torch.tensor(prefix),
             "present": (uniform[2:] >= self.settings["drop"]).float(),
         }
 
@@ -188,7 +191,10 @@ class GeneratorTask:
             mask = token_mask(
                 batch["regions"], self.module.adapter.owners, self.module.transformer.config.patch_size
             )
+        given = batch["given"]
+        scored = (torch.arange(x0.shape[2]) >= given[:, None]).float()
         inputs = {
+            "given": given,
             "text": batch["text"] * present[:, :1, None],
             "reference": self.statistics.reference(batch["reference"]),
             "image_tokens": batch["image_tokens"],
@@ -197,11 +203,12 @@ class GeneratorTask:
             "audio_present": present[:, 2],
             "mask": mask,
         }
-        output = module(x_t, batch["t"], inputs)
-        error = (self.flow.to_x0(output.sample, x_t, t, self.statistics.diffused_spread) - x0).square()
+        spread = self.statistics.diffused_spread
+        output = module(self.flow.to_input(x_t, t, spread), batch["t"], inputs)
+        error = (self.flow.to_x0(output.sample, x_t, t, spread) - x0).square()
         mouth = 1 + (self.settings["flow"]["mouth_weight"] - 1) * batch["regions"][:, MOUTH, None].float()
-        weight = self.importance * mouth * self.flow.weight(t) * batch["scored"][:, None, :, None, None]
-        diffusion = (error * weight).mean((1, 2, 3, 4)) / batch["scored"].mean(1)
+        weight = self.importance * mouth * self.flow.weight(t) * scored[:, None, :, None, None]
+        diffusion = (error * weight).mean((1, 2, 3, 4)) / scored.mean(1)
         losses = {"diffusion": diffusion.mean()}
         losses["loss"] = losses["diffusion"]
         if output.localization is not None:
@@ -226,7 +233,7 @@ class GeneratorTask:
                 draws = {
                     "noise": torch.randn(shape, generator=generator),
                     "t": self._times(t, shape[1], prefix),
-                    "scored": (torch.arange(shape[1]) >= prefix).float(),
+                    "given": torch.tensor(prefix),
                 }
                 rows.append(window | draws)
             for name, value in self.losses(module, collate(rows)).items():

@@ -189,4 +189,5 @@ class SyncDreamerPipeline(DiffusionPipeline):
             audio,
             torch.stack(noise),
             self.statistics.diffused_spread,
+            self.statistics.normalise(still, still),
         )

@@ -28,7 +28,8 @@ class Guidance:
 @dataclass(frozen=True)
 class Conditions:
     """Of B clips: reference (B,C,1,h,w) as the transformer sees it, image_tokens (B,M,D), text (B,L,D),
-    audio: B tensors (T,A), noise: (B,C,F,h,w), spread: (C,1,h,w) standard deviation of what is diffused."""
+    audio: B tensors (T,A), noise: (B,C,F,h,w), spread: (C,1,h,w) standard deviation of what is diffused,
+    first: (B,C,1,h,w) the reference itself as the first latent, the video's given beginning."""
 
     reference: Tensor
     image_tokens: Tensor
@@ -36,14 +37,16 @@ class Conditions:
     audio: list[Tensor]
     noise: Tensor
     spread: Tensor
+    first: Tensor
 
 
 def windows(frames: int, window: int, overlap: int = OVERLAP) -> Iterator[tuple[int, int]]:
     """(start, given) of each window: it covers start … start+window-1, of which the first `given` are known.
 
-    The last window may reach beyond `frames`; what lies beyond is thrown away.
+    Of the first window one latent is known, the reference's. The last window may reach beyond `frames`; what
+    lies beyond is thrown away.
     """
-    yield 0, 0
+    yield 0, 1
     start = window - overlap
     while start + overlap < frames:
         yield start, overlap
@@ -70,6 +73,10 @@ def sample(
     frames = noise.shape[2]
     plan = list(windows(frames, window))
     made = torch.zeros(*noise.shape[:2], plan[-1][0] + window, *noise.shape[3:])
+    made[:, :, :1] = conditions.first
+    carried = (
+        made.clone()
+    )  # what windows are begun with: guidance exaggerates, and would do so again and again
     extra = made.shape[2] - frames
     noise = torch.cat([noise, noise[:, :, :extra]], 2) if extra > 0 else noise[:, :, : made.shape[2]]
     times = flow.times(steps)
@@ -77,7 +84,7 @@ def sample(
     identity = generator.adapter(conditions.image_tokens)
     for done, (start, given) in enumerate(plan):
         part = slice(start, start + window)
-        begun, known = noise[:, :, part].clone(), made[:, :, part]
+        begun, known = noise[:, :, part].clone(), carried[:, :, part]
         audio = torch.stack([audio_window(track, start, window, margin) for track in conditions.audio])
         x_t = begun.clone()
         for now, after in zip(times[:-1], times[1:], strict=True):
@@ -85,20 +92,21 @@ def sample(
             t[:given] = torch.minimum(now, torch.tensor(prefix_noise))
             level = t[:given].view(-1, 1, 1)
             x_t[:, :, :given] = flow.add_noise(known[:, :, :given], begun[:, :, :given], level)
-            x0 = _guided(generator, flow, x_t, t, conditions, identity, audio, guidance)
+            x0, plain = _guided(generator, flow, x_t, t, given, conditions, identity, audio, guidance)
             x_t = flow.step(x_t, x0, now, after)
-        x_t[:, :, :given] = known[:, :, :given]
-        made[:, :, part] = x_t
+        new = slice(start + given, start + window)
+        made[:, :, new] = x_t[:, :, given:]
+        carried[:, :, new] = plain[:, :, given:]
         if progress is not None:
             progress(done + 1, len(plan))
     return made[:, :, :frames]
 
 
 def _guided(
-    generator: Generator, flow: FlowMatching, x_t: Tensor, t: Tensor, conditions: Conditions,
+    generator: Generator, flow: FlowMatching, x_t: Tensor, t: Tensor, given: int, conditions: Conditions,
     identity: Tensor, audio: Tensor, guidance: Guidance,
-) -> Tensor:  # fmt: skip
-    """x0 with guidance, all passes in one batch: `c + Σ (s-1)(c - c without that modality)`."""
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """x0 with guidance, `c + Σ (s-1)(c - c without that modality)`, and c itself; all passes in one batch."""
     scales = (guidance.text, guidance.identity, guidance.audio)
     left_out = [index for index, scale in enumerate(scales) if scale != 1]
     passes, batch = 1 + len(left_out), len(x_t)
@@ -111,9 +119,10 @@ def _guided(
         return tensor.repeat(passes, *[1] * (tensor.ndim - 1))
 
     output = generator.transformer(
-        again(x_t),
+        again(flow.to_input(x_t, t[:, None, None], conditions.spread)),
         t.expand(passes * batch, -1) * 1000.0,
         again(conditions.text) * present[:, :1, None],
+        given=torch.full((passes * batch,), given),
         reference=again(conditions.reference),
         identity=again(identity),
         identity_present=present[:, 1] if guidance.identity != 1 else None,
@@ -126,4 +135,4 @@ def _guided(
     result = x0[0].clone()
     for row, index in enumerate(left_out, 1):
         result += (scales[index] - 1) * (x0[0] - x0[row])
-    return result
+    return result, x0[0]

@@ -24,6 +24,9 @@ from torch import Tensor, nn
 from components.avatar.audio_dynamics import AudioDynamicsEncoder, group_by_latent
 from components.avatar.localization_loss import attention_localization_loss
 
+GATE_GAIN = 4.0
+"""An optimizer step moves a gate by this many learning rates: gates go to about 1, weights stay near 0."""
+
 
 @dataclass
 class SyncDreamerOutput(Transformer2DModelOutput):
@@ -62,7 +65,7 @@ class GatedCrossAttention(nn.Module):
             weights = (query @ key.transpose(-1, -2) * query.shape[-1] ** -0.5).softmax(-1)
             loss = attention_localization_loss(weights, mask.unsqueeze(1))
             result = weights @ value
-        added = self.to_out(result.transpose(1, 2).flatten(2)) * self.gate
+        added = self.to_out(result.transpose(1, 2).flatten(2)) * (GATE_GAIN * self.gate)
         return (added if present is None else added * present), loss
 
 
@@ -98,6 +101,39 @@ class AudioConditioning(nn.Module):
         return tokens, self.modulation(self.summary(groups.flatten(2))).unflatten(-1, (6, -1)), weights
 
 
+class Continuation(nn.Module):
+    """What is given at a window's start, carried on: the last given latent is shown at every later place.
+
+    Attention alone would have to learn to copy it. Two ways, both zero at the start: embedded into the tokens
+    (with a plane that says that something is given), and a gate for each channel and distance in latents that
+    adds it to the prediction.
+    """
+
+    FARTHEST = 8
+    """Distances beyond share the last gate."""
+
+    def __init__(self, channels: int, dim: int, patch: tuple[int, ...]) -> None:
+        super().__init__()
+        self.embed = nn.Conv3d(channels + 1, dim, patch, patch)
+        nn.init.zeros_(self.embed.weight)
+        nn.init.zeros_(self.embed.bias)
+        self.gate = nn.Parameter(torch.zeros(self.FARTHEST, channels))
+
+    def forward(self, hidden: Tensor, given: Tensor) -> tuple[Tensor, Tensor]:
+        """Latents (B,C,F,H,W), of which the first `given` (B,) are given → tokens' addition (B,D,…) and
+        prediction's addition (B,C,F,H,W); both are zero where nothing is given."""
+        batch, channels, frames = hidden.shape[:3]
+        some = (given > 0).view(batch, 1, 1, 1, 1).to(hidden.dtype)
+        last = (given - 1).clamp(min=0)
+        latent = hidden[torch.arange(batch, device=hidden.device), :, last].unsqueeze(2) * some
+        later = torch.arange(frames, device=hidden.device) - last[:, None]
+        gates = self.gate[(later - 1).clamp(0, self.FARTHEST - 1)] * (GATE_GAIN * (later > 0)).unsqueeze(-1)
+        shown = torch.cat([latent, some.expand(-1, 1, 1, *hidden.shape[3:])], 1).expand(
+            -1, -1, frames, -1, -1
+        )
+        return self.embed(shown), latent * gates.transpose(1, 2)[..., None, None]
+
+
 class _Inputs(NamedTuple):
     """What every block reads besides the hidden state."""
 
@@ -121,6 +157,7 @@ class SyncDreamerTransformer3DModel(WanTransformer3DModel):
         audio_context: frames of audio heard on either side of a latent's own four.
         localization_blocks: blocks whose visual attention is held to its regions; None: the middle ones
             (depth//3 … 2·depth//3, at least one).
+        continues: whether leading latents may be given (`Continuation`).
     """
 
     @register_to_config
@@ -148,6 +185,7 @@ class SyncDreamerTransformer3DModel(WanTransformer3DModel):
         audio_window: int = 3,
         audio_context: int = 2,
         localization_blocks: Sequence[int] | None = None,
+        continues: bool = False,
     ) -> None:
         super().__init__(
             patch_size, num_attention_heads, attention_head_dim, in_channels, out_channels, text_dim,
@@ -161,6 +199,8 @@ class SyncDreamerTransformer3DModel(WanTransformer3DModel):
             nn.init.zeros_(embed.weight)
             nn.init.zeros_(embed.bias)
             self.conditioning["reference"] = embed
+        if continues:
+            self.conditioning["continuation"] = Continuation(in_channels, dim, patch_size)
         if audio_dim:
             self.conditioning["audio"] = AudioConditioning(audio_dim, dim, audio_window, audio_context)
         self.conditioning["blocks"] = nn.ModuleList(
@@ -205,6 +245,7 @@ class SyncDreamerTransformer3DModel(WanTransformer3DModel):
         return_dict: bool = True,
         attention_kwargs: dict[str, Any] | None = None,
         *,
+        given: Tensor | None = None,
         reference: Tensor | None = None,
         identity: Tensor | None = None,
         identity_present: Tensor | None = None,
@@ -219,6 +260,7 @@ class SyncDreamerTransformer3DModel(WanTransformer3DModel):
             timestep: 1000·t, as (B,), per latent frame (B,F) or per token (B,N).
             encoder_hidden_states: text embeddings (B,L,text_dim); zeros mean no text.
             encoder_hidden_states_image: image embeddings of Wan's image-to-video models.
+            given: (B,) integers: so many of the first latents are (nearly) clean; the rest continues them.
             reference: (B,reference_channels,1,H,W).
             identity: (B,K,identity_dim).
             identity_present, audio_present: (B,) of 0 and 1; 0 leaves that branch out for the sample
@@ -236,12 +278,13 @@ class SyncDreamerTransformer3DModel(WanTransformer3DModel):
             raise ValueError(
                 f"latents {(frames, height, width)} are no multiple of patch {self.config.patch_size}"
             )
-        for name, given, built in (
+        for name, value, built in (
+            ("given latents", given, self.config.continues),
             ("reference", reference, self.config.reference_channels),
             ("identity", identity, self.config.identity_dim),
             ("audio", audio, self.config.audio_dim),
         ):
-            if given is not None and not built:
+            if value is not None and not built:
                 raise ValueError(f"this model was built without {name}")
         grid = (frames // p_t, height // p_h, width // p_w)
         rotary = self.rope(hidden_states)
@@ -249,6 +292,10 @@ class SyncDreamerTransformer3DModel(WanTransformer3DModel):
         with_audio = None if audio_present is None else audio_present.view(batch, 1, 1)
 
         hidden = self.patch_embedding(hidden_states)
+        carried = None
+        if given is not None:
+            embedded, carried = self.conditioning["continuation"](hidden_states, given)
+            hidden = hidden + embedded
         if reference is not None:
             embedded = self.conditioning["reference"](reference.expand(-1, -1, p_t, -1, -1))
             hidden = hidden + (
@@ -297,6 +344,8 @@ class SyncDreamerTransformer3DModel(WanTransformer3DModel):
         hidden = _modulate(self.norm_out(hidden.float()), scale_out, shift_out).type_as(hidden)
         hidden = self.proj_out(hidden).reshape(batch, *grid, p_t, p_h, p_w, -1)
         sample = hidden.permute(0, 7, 1, 4, 2, 5, 3, 6).flatten(6, 7).flatten(4, 5).flatten(2, 3)
+        if carried is not None:
+            sample = sample + carried
         if not return_dict:
             return (sample,)
         return SyncDreamerOutput(

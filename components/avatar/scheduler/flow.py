@@ -56,6 +56,22 @@ class FlowMatching(SchedulerMixin, ConfigMixin):
         """`x_t`; t broadcasts to x0."""
         return (1 - t) * x0 + t * noise
 
+    def to_input(self, x_t: Tensor, t: Tensor, spread: Tensor | float = 1.0) -> Tensor:
+        """What the network is shown of x_t, the same shape; t and spread as in `to_x0`.
+
+        "preconditioned": the linear guess of x0 itself, `(1-t)s²/v · x_t`: near t = 1 it is next to nothing,
+        as x_t says next to nothing there, and plain noise would drown what the conditions say. Otherwise x_t.
+        """
+        if self.config.prediction != "preconditioned":
+            return x_t
+        return self._linear_guess(x_t, t, spread)[0]
+
+    def _linear_guess(self, x_t: Tensor, t: Tensor, spread: Tensor | float) -> tuple[Tensor, Tensor]:
+        """The best linear guess of x0 from x_t, and the standard deviation that it leaves open."""
+        signal = (1 - t) * spread
+        variance = signal.square() + t.square()
+        return signal * spread / variance * x_t, t * spread * variance.rsqrt()
+
     def to_x0(self, output: Tensor, x_t: Tensor, t: Tensor, spread: Tensor | float = 1.0) -> Tensor:
         """The clean sample that the network's output stands for.
 
@@ -68,9 +84,8 @@ class FlowMatching(SchedulerMixin, ConfigMixin):
             return output
         if self.config.prediction == "velocity":
             return x_t - t * output
-        signal = (1 - t) * spread
-        variance = signal.square() + t.square()
-        return signal * spread / variance * x_t + t * spread * variance.rsqrt() * output
+        guess, left_open = self._linear_guess(x_t, t, spread)
+        return guess + left_open * output
 
     def weight(self, t: Tensor) -> Tensor:
         """Loss weight of the squared error on x0, `min(1/t², cap)`."""

@@ -39,6 +39,9 @@ def test_preconditioning_by_hand():
     # signal (1-t)s = 1, variance 1 + 0.25: skip 1·2/1.25 = 1.6, scale 0.5·2/√1.25
     made = flow.to_x0(torch.tensor([1.0]), x_t, t, spread)
     torch.testing.assert_close(made, torch.tensor([3.2 + 1 / 1.25**0.5]))
+    torch.testing.assert_close(flow.to_input(x_t, t, spread), torch.tensor([3.2]))
+    assert float(flow.to_input(x_t, torch.tensor(1.0), spread)) == 0, "pure noise says nothing"
+    assert FlowMatching(prediction="velocity").to_input(x_t, t, spread) is x_t
 
 
 def test_preconditioning_asks_the_network_for_unit_variance():

@@ -10,18 +10,54 @@ from hypothesis import strategies as st
 
 from components.avatar.data import Statistics, audio_window
 from components.avatar.encoders import latent_frames
+from components.avatar.generator import Generator
 from components.avatar.portrait import InputWarning, check_audio, check_text, frame_portrait
-from components.avatar.sampling import windows
+from components.avatar.sampling import Conditions, Guidance, sample, windows
+from components.avatar.scheduler.flow import FlowMatching
+from components.avatar.transformer import SyncDreamerOutput
 from components.core.errors import InputError
 
 
 @given(frames=st.integers(1, 300), window=st.integers(3, 12))
 def test_windows_cover_every_latent_once(frames, window):
-    made = []
+    made = [0]  # the reference's own latent begins the video
     for start, given_ in windows(frames, window):
         assert start + given_ == len(made)
         made += range(start + given_, start + window)
     assert made == list(range(len(made))) and frames <= len(made) < frames + window
+
+
+class _Mean(torch.nn.Module):
+    """In the transformer's place: hears whether audio is present, continues the last given latent."""
+
+    audio_margin = 0
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def forward(self, latents, t, text, *, given, audio_present, **_):
+        last = latents[torch.arange(len(given)), :, given - 1]
+        self.seen.append(last[0].clone())
+        sample = last.unsqueeze(2).expand_as(latents).clone()
+        return SyncDreamerOutput(sample=sample + audio_present.view(-1, 1, 1, 1, 1))
+
+
+def test_a_video_begins_with_the_reference_and_goes_on_from_what_guidance_has_not_exaggerated():
+    """x0 is predicted as `last + 1` with sound and `last` without: guidance 3 shows last + 3, but the next
+    window goes on from last + 1."""
+    body, first = _Mean(), torch.full((1, 1, 1, 1, 1), 5.0)
+    conditions = Conditions(
+        torch.zeros(1, 1, 1, 1, 1), torch.zeros(1, 1, 1), torch.zeros(1, 1, 1), [torch.zeros(40, 1)],
+        torch.randn(1, 1, 5, 1, 1), torch.ones(1, 1, 1, 1), first,
+    )  # fmt: skip
+    generator = Generator(body, torch.nn.Identity())
+    made = sample(
+        generator, FlowMatching(prediction="x0"), conditions, Guidance(audio=3.0), steps=1, window=3,
+        prefix_noise=0.0,
+    )  # fmt: skip
+    assert made.flatten().tolist() == [5, 8, 8, 9, 10]
+    assert [float(each) for each in body.seen] == [5, 6, 7]
 
 
 @given(st.integers(1, 1000))

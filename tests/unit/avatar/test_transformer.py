@@ -132,6 +132,32 @@ def test_gradient_checkpointing_changes_nothing(folder):
     torch.testing.assert_close(plain, again)
 
 
+def test_what_is_given_is_carried_on_and_nothing_is_where_nothing_is_given(folder):
+    model, new = SyncDreamerTransformer3DModel.from_backbone(folder, continues=True)
+    assert "conditioning.continuation.gate" in new
+    latents, t, text, _ = inputs(frames=4)
+    some = torch.tensor([2, 0])
+    with torch.no_grad():
+        plain = model(latents, t, text).sample
+        assert torch.equal(model(latents, t, text, given=some).sample, plain), "unchanged before training"
+        gate = model.conditioning["continuation"].gate
+        gate[0], gate[1] = (
+            0.25,
+            0.125,
+        )  # times 4: all of the last given latent one later, half of it two later
+        carried = model(latents, t, text, given=some).sample - plain
+    assert not carried[0, :, :2].any(), "what is given is not predicted"
+    torch.testing.assert_close(carried[0, :, 2], latents[0, :, 1])
+    torch.testing.assert_close(carried[0, :, 3], latents[0, :, 1] / 2)
+    assert not carried[1].any()
+    torch.nn.init.normal_(model.conditioning["continuation"].embed.weight)
+    with torch.no_grad():
+        shown = model(latents, t, text, given=some).sample - plain - carried
+    assert shown[0].any() and not shown[1].any()
+    with pytest.raises(ValueError, match="without given latents"):
+        SyncDreamerTransformer3DModel(**WAN)(latents, t, text, given=some)
+
+
 def test_round_trip(folder, tmp_path):
     added = ADDED | {"localization_blocks": (0, 2)}
     model = opened(SyncDreamerTransformer3DModel.from_backbone(folder, **added)[0])

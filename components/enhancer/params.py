@@ -48,7 +48,7 @@ class TargetParams(Params):
 class EnhancerSftParams(Params):
     """Supervised fine-tuning on image + instruction -> motion-aware prompt."""
 
-    steps: int = Field(560, ge=1, description="optimizer steps")
+    steps: int = Field(420, ge=1, description="optimizer steps")
     batch: int = Field(16, ge=1, description="pairs per step")
     learning_rate: float = Field(2e-3, gt=0, description="peak learning rate, cosine to zero")
     warmup: int = Field(30, ge=0, description="steps of linear warm-up")
@@ -108,7 +108,7 @@ class RewardParams(Params):
 class EnhancerGrpoParams(Params):
     """Group-relative policy optimisation on the composite reward."""
 
-    steps: int = Field(60, ge=1, description="optimizer steps")
+    steps: int = Field(45, ge=1, description="optimizer steps")
     prompts: int = Field(4, ge=1, description="prompts per step")
     group: int = Field(8, ge=2, description="completions per prompt")
     learning_rate: float = Field(2e-4, gt=0, description="constant learning rate; 1e-3 collapses")

@@ -137,7 +137,7 @@ class GateCheckpointParams(Params):
     """Bounds on the figures of the generator's training."""
 
     metrics: dict[str, Threshold] = Field(
-        {"validation_loss_ratio": Threshold(minimum=0.0, maximum=0.8, warn_maximum=0.5)},
+        {"validation_loss_ratio": Threshold(minimum=0.0, maximum=0.5)},
         description="bounds by metric name in train_stage2/metrics.json",
     )
 
@@ -171,7 +171,7 @@ class GateEvaluationParams(Params):
             "sync_wins": Threshold(minimum=0.9, maximum=1.0),
             "identity_top1": Threshold(minimum=0.7, maximum=1.0),
             "sync_auc": Threshold(minimum=0.95, maximum=1.0),
-            "validation_loss_ratio": Threshold(minimum=0.0, maximum=0.8, warn_maximum=0.5),
+            "validation_loss_ratio": Threshold(minimum=0.0, maximum=0.5),
             "enhancer_action_kept": Threshold(minimum=0.8, maximum=1.0, warn_minimum=0.9),
             "enhancer_reward_gain": Threshold(minimum=0.1),
             "enhancer_well_formed": Threshold(minimum=0.85, maximum=1.0, warn_minimum=0.95),

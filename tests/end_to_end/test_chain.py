@@ -14,6 +14,7 @@ import sys
 import time
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 ROOT = Path(__file__).parents[2]
@@ -133,8 +134,6 @@ def test_chain(workspace: Path, tmp_path: Path) -> None:
     assert len(talk.frames) == 25 and talk.samples is not None and abs(len(talk.samples) - 16_000) < 1_600
 
     # Captions emptied: the annotations gate refuses, nothing downstream runs, the flow ends with status 3.
-    import pandas as pd
-
     latents = sorted((workspace / "artifacts" / "encode").rglob("*"))
     table = workspace / "artifacts" / "annotate" / "annotations.parquet"
     rows = pd.read_parquet(table)
@@ -147,3 +146,35 @@ def test_chain(workspace: Path, tmp_path: Path) -> None:
     assert "error: gate_annotations" in told and "caption" in told and "observed 100.0%" in told
     assert rows["clip_id"].iloc[0] in told and "quarantine.csv" in told and "Traceback" not in told
     assert sorted((workspace / "artifacts" / "encode").rglob("*")) == latents
+
+
+@pytest.mark.end_to_end
+@pytest.mark.timeout(900)
+def test_a_corpus_with_too_many_faults_stops_at_the_gate(workspace: Path) -> None:
+    """Four of ten clips are faulty; the rates are the default run's. Runs after `test_chain`, in its workspace:
+    the perception nets are there, the raw data are others."""
+    import mlflow
+
+    from components.corpus.build import build_corpus
+    from flows.params import default_text
+
+    shutil.rmtree(workspace / "data" / "raw")
+    build_corpus(6, 3, 6, {"no_audio": 2, "too_short": 2}, workspace / "data" / "raw", 2)
+    strict = {key: value for key, value in SMALL["gate_clips"].items() if key == "minimum_kept"}
+    (workspace / "params.yaml").write_text(default_text(SMALL | {"gate_clips": strict}))
+    downstream = workspace / "artifacts" / "annotate" / "annotations.parquet"
+    before = downstream.read_bytes()
+    refused = syncdreamer(workspace, "run")
+    told = refused.stderr
+    assert refused.returncode == 3, told[-2000:]
+    assert "error: gate_clips" in told and "Traceback" not in told
+    assert "rejected" in told and "observed 40.0%" in told and "allowed 28.0%" in told
+    table = workspace / "artifacts" / "gates" / "clips" / "quarantine.csv"
+    assert str(table.relative_to(workspace)) in told
+    rejected = pd.read_csv(table).query("rule == 'rejected'")
+    assert len(rejected) == 4 and rejected["clip_id"].iloc[0] in told
+    assert downstream.read_bytes() == before, "nothing downstream has run"
+    mlflow.set_tracking_uri(f"sqlite:///{workspace}/state/mlflow/mlflow.db")
+    runs = mlflow.search_runs(search_all_experiments=True, order_by=["attributes.start_time DESC"])
+    parents = runs[runs["tags.mlflow.parentRunId"].isna()]
+    assert parents["status"].iloc[0] == "FAILED"

@@ -177,7 +177,8 @@ class OfficialSync:
         """Scores of face crops (T,224,224,3) uint8 RGB (see `syncnet_crops`) and samples (N,) at 16 kHz.
 
         Raises:
-            InputError: the crops are not 224 px, or there are fewer than six frames with sound.
+            InputError: the crops are not 224 px, there are fewer than six frames with sound, or the sound is
+                silent (its embeddings are constant, and zero padding alone would give it a confidence).
         """
         import torch
 
@@ -186,6 +187,8 @@ class OfficialSync:
         windows = min(len(faces), len(samples) // 640) - WINDOW_FRAMES
         if windows < 1:
             raise InputError("SyncNet needs six frames with sound")
+        if silent(samples):
+            raise InputError("the sound is silent: lip sync is not defined")
         coefficients = torch.from_numpy(mfcc(samples)).T
         pixels = torch.from_numpy(faces[..., ::-1].copy()).permute(3, 0, 1, 2).float()
         seen, heard = [], []
@@ -196,6 +199,22 @@ class OfficialSync:
                 mel = torch.stack([coefficients[None, :, 4 * i : 4 * i + 20] for i in chosen])
                 heard.append(self.network.forward_aud(mel))
         return sync_scores(torch.cat(seen), torch.cat(heard))
+
+
+SILENCE = 1e-4
+"""Largest amplitude (−80 dB of full scale) of a sound that counts as silent."""
+
+
+def silent(samples: NDArray[np.floating]) -> bool:
+    """Whether samples (N,) in [-1,1] hold no sound worth scoring.
+
+    Raises:
+        InputError: a sample is not finite.
+    """
+    peak = float(np.abs(samples).max(initial=0.0))
+    if not np.isfinite(peak):
+        raise InputError("a sample of the sound is NaN or infinite")
+    return peak <= SILENCE
 
 
 def syncnet_crops(frames: NDArray[np.uint8], faces: Sequence[Face]) -> NDArray[np.uint8]:

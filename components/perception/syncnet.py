@@ -132,7 +132,7 @@ def shift_distances(
             gives constant embeddings a confidence above 0. "valid" averages over windows that exist.
 
     Raises:
-        InputError: the shapes differ, or (valid) there are no more windows than vshift.
+        InputError: the shapes differ, a value is not finite, or (valid) windows are not more than vshift.
     """
     if video.ndim != 2 or video.shape != audio.shape or not len(video):
         raise InputError(
@@ -140,6 +140,8 @@ def shift_distances(
         )
     if padding not in ("zero", "valid"):
         raise InputError(f"padding must be 'zero' or 'valid', got {padding!r}")
+    if not (bool(torch.isfinite(video).all()) and bool(torch.isfinite(audio).all())):
+        raise InputError("sync: an embedding is NaN or infinite")
     if padding == "zero":
         padded = F.pad(audio, (0, 0, vshift, vshift))
         rows = [F.pairwise_distance(video, padded[j : j + len(video)]) for j in range(2 * vshift + 1)]

@@ -163,7 +163,7 @@ def kinematic_beats(joints: Tensor, fps: float = 25.0) -> Tensor:
         joints: (T,J,2) or (T,J,3) positions, T ≥ 4. fps: frames a second.
 
     Returns:
-        (A,) float64 seconds, rising. Speed k lies between frames k and k+1; a flat minimum counts by its middle.
+        (A,) float64 seconds, rising. Speed k lies between frames k and k+1; a flat minimum counts once.
 
     Raises:
         InputError: too few frames, fps not positive, or a position that is not finite.

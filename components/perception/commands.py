@@ -100,7 +100,7 @@ def observe(video: Video, models: Path | None, syncnet: Path | None = None) -> d
 
     from components.perception import shots, voice
     from components.perception.faces import FaceDetector, mouth_crop, track_face
-    from components.perception.sync import OfficialSync, SyncModel, syncnet_crops
+    from components.perception.sync import OfficialSync, SyncModel, silent, syncnet_crops
 
     frames, samples = video.frames, video.samples
     with FaceDetector() as detector:
@@ -125,7 +125,8 @@ def observe(video: Video, models: Path | None, syncnet: Path | None = None) -> d
             if syncnet is not None:
                 official = OfficialSync(syncnet)
                 measured_by = f"{official.name}@{official.digest}"
-                scores = official.score(syncnet_crops(frames, track), samples)
+                if not silent(samples):
+                    scores = official.score(syncnet_crops(frames, track), samples)
             elif models is not None:
                 small = SyncModel.load(models)
                 measured_by = f"{small.name}@{small.digest}"

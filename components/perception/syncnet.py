@@ -87,16 +87,9 @@ class SyncNet(nn.Module):
         Raises:
             InputError: the file is missing, or does not hold exactly the network's tensors.
         """
-        if not path.exists():
-            raise InputError(f"SyncNet weights {path} are missing")
-        try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-            model = cls()
-            model.load_state_dict(state)
-        except (RuntimeError, OSError, ValueError, AttributeError, TypeError) as error:
-            first = str(error).strip().splitlines()[0]
-            raise InputError(f"{path} is not a SyncNet state dict: {first}") from error
-        return model.eval()
+        from components.perception.weights import load_published
+
+        return load_published(cls(), path, "a SyncNet state dict")
 
 
 def _block2d(inputs: int, outputs: int, kernel: int | tuple[int, int], pad: int) -> list[nn.Module]:

@@ -186,7 +186,7 @@ class DynamicDegree(_MeanOverItems):
     higher_is_better = None
 
     def update(self, flow: Tensor, fps: float = 8.0) -> None:
-        """Adds a clip's flow (P,2,H,W) px between frames sampled at `fps`."""
+        """Adds a clip of `fps` by the flow (P,2,H,W) px between its sampled frames."""
         self._add(dynamic_degree(flow, fps).view(1, 1))
 
 

@@ -102,6 +102,8 @@ def test_refusals() -> None:
         sync_scores(np.zeros((4, 2)), np.zeros((5, 2)))
     with pytest.raises(InputError, match="too few"):
         sync_scores(np.zeros((4, 2)), np.zeros((4, 2)), padding="valid")
+    with pytest.raises(InputError, match="NaN"):
+        sync_scores(np.full((4, 2), np.nan), np.zeros((4, 2)))
     with pytest.raises(InputError, match="padding"):
         sync_scores(np.zeros((4, 2)), np.zeros((4, 2)), padding="mirror")
 
@@ -121,6 +123,10 @@ def test_weights_file(tmp_path: Path) -> None:
     assert model.name == "syncnet_v2"
     with pytest.raises(InputError, match="224"):
         model.score(faces[:, :100], np.zeros(6400, np.float32))
+    with pytest.raises(InputError, match="silent"):
+        model.score(faces, np.zeros(8 * 640, np.float32))
+    with pytest.raises(InputError, match="NaN"):
+        model.score(faces, np.full(8 * 640, np.nan, np.float32))
 
 
 def test_mfcc_shape_and_energy() -> None:

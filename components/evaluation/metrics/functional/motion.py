@@ -134,11 +134,11 @@ def dynamic_degree(flow: Tensor, fps: float = 8.0) -> Tensor:
     """VBench's dynamic degree of one clip: 1 when enough of its frames move, else 0.
 
     A pair moves when `flow_speed` exceeds 6·min(H,W)/256 px (× 8/fps below 8 fps); a clip of F = P+1 frames
-    moves when round(F/4) pairs do. VBench takes frames 8 times a second and RAFT's flow; another flow makes
-    it another metric and needs another name.
+    moves when round(F/4) pairs do. VBench takes every round(fps/8)-th frame and RAFT's flow; another flow
+    makes it another metric and needs another name.
 
     Args:
-        flow: (P,2,H,W) px between successive sampled frames. fps: rate of the sampled frames.
+        flow: (P,2,H,W) px between successive sampled frames. fps: the video's own rate.
 
     Returns:
         A float64 scalar, 0 or 1; its mean over clips is the published figure.

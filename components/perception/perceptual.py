@@ -53,10 +53,12 @@ class Perceptual:
         network: AlexNet's features. weights: five (C,) tensors. digest: of AlexNet's file.
     """
 
+    name = "alexnet"
+
     def __init__(self, network: AlexNetFeatures, weights: list[Tensor], digest: str) -> None:
         self.network = network.eval()
         self.weights = weights
-        self.name = f"alexnet@{digest}"
+        self.digest = digest
 
     @classmethod
     def official(cls, status: Status) -> Perceptual:

@@ -238,12 +238,12 @@ class PictureQuality(_MeanOverItems):
 
 
 class LearnedPerceptualSimilarity(_MeanOverItems):
-    """LPIPS over pairs of pictures; `net` has `name`, `layers(pictures)` and `weights`."""
+    """LPIPS over pairs of pictures; `net` is a `perception.perceptual.Perceptual`."""
 
     higher_is_better = False
 
     def __init__(self, net: Any, **kwargs: Any) -> None:
-        super().__init__(net.name, **kwargs)
+        super().__init__(f"{net.name}@{net.digest}", **kwargs)
         self.net = net
 
     def update(self, pred: Tensor, target: Tensor) -> None:

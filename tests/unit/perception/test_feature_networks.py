@@ -170,7 +170,8 @@ def published_dino(layers: int, width: int) -> dict[str, torch.Tensor]:
     g = torch.Generator().manual_seed(1)
     shapes: dict[str, tuple[int, ...]] = {
         "cls_token": (1, 1, width), "pos_embed": (1, 197, width),
-        "patch_embed.proj.weight": (width, 3, 16, 16), "patch_embed.proj.bias": (width,), "norm.weight": (width,), "norm.bias": (width,),
+        "patch_embed.proj.weight": (width, 3, 16, 16), "patch_embed.proj.bias": (width,),
+        "norm.weight": (width,), "norm.bias": (width,),
     }  # fmt: skip
     for i in range(layers):
         for name, size in {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import importlib
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,10 @@ class FlowParams(Params):
         2, ge=0, description="how often a stage that failed temporarily (exit 75) is retried"
     )
     retry_delay_seconds: float = Field(20.0, ge=0, description="pause before a retry")
+
+
+OPTIONAL = {"weights": "components.perception.params:WeightsParams"}
+"""Sections that params.yaml may leave out: the room reads its own; here they are only checked."""
 
 
 class Parameters:
@@ -57,8 +62,11 @@ def load_params(path: Path, only: str | None = None) -> Parameters:
         raise InputError(f"{path.name} holds no sections")
     known = ["seed", "flow", *STAGES]
     for section in raw:
-        if section not in known:
-            raise InputError(f"{path.name}: unknown section {section!r}{_nearest(str(section), known)}")
+        if section not in [*known, *OPTIONAL]:
+            nearest = _nearest(str(section), [*known, *OPTIONAL])
+            raise InputError(f"{path.name}: unknown section {section!r}{nearest}")
+        if section in OPTIONAL:
+            _section(path.name, section, _model(OPTIONAL[section]), raw[section])
     missing = [section for section in known if section not in raw]
     if missing:
         raise InputError(f"{path.name}: section {missing[0]!r} is missing")
@@ -69,6 +77,12 @@ def load_params(path: Path, only: str | None = None) -> Parameters:
     flow = _section(path.name, "flow", FlowParams, raw["flow"])
     sections = {name: _section(path.name, name, STAGES[name].params_model(), raw[name]) for name in names}
     return Parameters(seed, flow, sections)  # type: ignore[arg-type]
+
+
+def _model(place: str) -> type[Params]:
+    module, name = place.split(":")
+    model: type[Params] = getattr(importlib.import_module(module), name)
+    return model
 
 
 def _section(file: str, name: str, model: type[Params], values: Any) -> Params:

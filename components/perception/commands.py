@@ -1,4 +1,4 @@
-"""The command `syncdreamer look`: what the eyes and ears make of one video."""
+"""`syncdreamer look`: what the eyes and ears make of one video; `syncdreamer weights check`."""
 
 from __future__ import annotations
 
@@ -12,8 +12,57 @@ if TYPE_CHECKING:
 
 
 def register(target: typer.Typer) -> None:
-    """Adds the room's command to the main one."""
+    """Adds the room's commands to the main one."""
     target.command()(look)
+    weights = typer.Typer(help="Official weights on this machine.", no_args_is_help=True)
+    weights.callback()(_weights)
+    weights.command()(check)
+    target.add_typer(weights, name="weights")
+
+
+def _weights() -> None:
+    """Official weights on this machine: none ships with the project, none is ever downloaded by it."""
+
+
+def check(
+    as_json: Annotated[bool, typer.Option("--json", help="print a JSON list")] = False,
+) -> None:
+    """Say which official weights are there, their hashes, licences and what each enables."""
+    from components.core.errors import InputError
+    from components.core.files import to_json
+    from components.core.paths import find_workspace
+    from components.perception.official import check_all
+
+    found = check_all(find_workspace())
+    rows = [
+        {
+            "name": each.official.name,
+            "state": each.state,
+            "path": None if each.path is None else str(each.path),
+            "sha256": each.digest,
+            "expected_sha256": each.official.sha256,
+            "file": each.official.file,
+            "licence": each.official.licence,
+            "source": each.official.source,
+            "enables": list(each.official.enables),
+            "without": each.official.stand_in,
+        }
+        for each in found
+    ]
+    if as_json:
+        typer.echo(to_json(rows))
+    else:
+        for row in rows:
+            typer.echo(f"{row['name']:11}{row['state']:12}{row['path'] or row['file']}")
+            typer.echo(f"{'':11}expected SHA-256 {row['expected_sha256'] or 'not published'}")
+            if row["sha256"] and row["sha256"] != row["expected_sha256"]:
+                typer.echo(f"{'':11}found SHA-256    {row['sha256']}")
+            typer.echo(f"{'':11}licence {row['licence']}; from {row['source']}")
+            typer.echo(f"{'':11}enables {', '.join(row['enables'])}; without it: {row['without']}")
+    bad = [each for each in found if each.state in ("wrong", "missing")]
+    if bad:
+        names = ", ".join(f"{each.official.name} ({each.state}: {each.path})" for each in bad)
+        raise InputError(f"not usable: {names}")
 
 
 def look(
@@ -51,7 +100,7 @@ def observe(video: Video, models: Path | None, syncnet: Path | None = None) -> d
 
     from components.perception import shots, voice
     from components.perception.faces import FaceDetector, mouth_crop, track_face
-    from components.perception.sync import OfficialSync, SyncModel, syncnet_crops
+    from components.perception.sync import OfficialSync, SyncModel, silent, syncnet_crops
 
     frames, samples = video.frames, video.samples
     with FaceDetector() as detector:
@@ -76,7 +125,8 @@ def observe(video: Video, models: Path | None, syncnet: Path | None = None) -> d
             if syncnet is not None:
                 official = OfficialSync(syncnet)
                 measured_by = f"{official.name}@{official.digest}"
-                scores = official.score(syncnet_crops(frames, track), samples)
+                if not silent(samples):
+                    scores = official.score(syncnet_crops(frames, track), samples)
             elif models is not None:
                 small = SyncModel.load(models)
                 measured_by = f"{small.name}@{small.digest}"

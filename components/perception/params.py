@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from pydantic import Field
 
 from components.core.params import Params
@@ -56,3 +58,20 @@ class PerceptionParams(Params):
     identity: IdentityParams = Field(IdentityParams(), description="face identity model")
     audio: AudioParams = Field(AudioParams(), description="speech encoder")
     workers: int = Field(2, ge=1, description="processes, one thread each; the result does not depend on it")
+
+
+class WeightsParams(Params):
+    """Paths of official weights: section `weights`, optional; relative ones count from params.yaml."""
+
+    folder: Path | None = Field(None, description="a folder that holds files under their published names")
+    inception: Path | None = Field(None, description="pt_inception-2015-12-05-6726825d.pth: FID")
+    i3d: Path | None = Field(None, description="i3d_torchscript.pt: FVD")
+    syncnet: Path | None = Field(None, description="syncnet_v2.model: Sync-C, Sync-D, offset")
+    arcface: Path | None = Field(None, description="w600k_r50.onnx: CSIM, Face.sim%, drift")
+    dino: Path | None = Field(None, description="dino_vitbase16_pretrain.pth: DINO%, subject consistency")
+    alexnet: Path | None = Field(None, description="alexnet-owt-7be5be79.pth: LPIPS")
+    qalign: Path | None = Field(None, description="folder of q-future/one-align: IQA")
+    qalign_python: Path | None = Field(
+        None,
+        description="Python of an environment with transformers 4.36 to 4.4x, which one-align's code needs",
+    )

@@ -18,6 +18,7 @@ from components.perception.syncnet import VSHIFT, WINDOW_FRAMES, SyncNet, SyncSc
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import torch
     from numpy.typing import NDArray
 
     from components.perception.faces import Face, FaceDetector
@@ -38,7 +39,6 @@ def small_network() -> Any:
 
     What stays the same over a clip (the person, the voice, the light) is taken away as the mean over time.
     """
-    import torch
     from torch import nn
     from torch.nn import functional as F
 
@@ -176,8 +176,18 @@ class OfficialSync:
     def score(self, faces: NDArray[np.uint8], samples: NDArray[np.floating]) -> SyncScores:
         """Scores of face crops (T,224,224,3) uint8 RGB (see `syncnet_crops`) and samples (N,) at 16 kHz.
 
+        Raises as `embeddings`.
+        """
+        return sync_scores(*self.embeddings(faces, samples))
+
+    def embeddings(
+        self, faces: NDArray[np.uint8], samples: NDArray[np.floating]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Window embeddings of picture and sound, (T−5,1024) each, of the same input as `score`.
+
         Raises:
-            InputError: the crops are not 224 px, or there are fewer than six frames with sound.
+            InputError: the crops are not 224 px, there are fewer than six frames with sound, or the sound is
+                silent (its embeddings are constant, and zero padding alone would give it a confidence).
         """
         import torch
 
@@ -186,6 +196,8 @@ class OfficialSync:
         windows = min(len(faces), len(samples) // 640) - WINDOW_FRAMES
         if windows < 1:
             raise InputError("SyncNet needs six frames with sound")
+        if silent(samples):
+            raise InputError("the sound is silent: lip sync is not defined")
         coefficients = torch.from_numpy(mfcc(samples)).T
         pixels = torch.from_numpy(faces[..., ::-1].copy()).permute(3, 0, 1, 2).float()
         seen, heard = [], []
@@ -195,7 +207,23 @@ class OfficialSync:
                 seen.append(self.network.forward_lip(torch.stack([pixels[:, i : i + 5] for i in chosen])))
                 mel = torch.stack([coefficients[None, :, 4 * i : 4 * i + 20] for i in chosen])
                 heard.append(self.network.forward_aud(mel))
-        return sync_scores(torch.cat(seen), torch.cat(heard))
+        return torch.cat(seen), torch.cat(heard)
+
+
+SILENCE = 1e-4
+"""Largest amplitude (−80 dB of full scale) of a sound that counts as silent."""
+
+
+def silent(samples: NDArray[np.floating]) -> bool:
+    """Whether samples (N,) in [-1,1] hold no sound worth scoring.
+
+    Raises:
+        InputError: a sample is not finite.
+    """
+    peak = float(np.abs(samples).max(initial=0.0))
+    if not np.isfinite(peak):
+        raise InputError("a sample of the sound is NaN or infinite")
+    return peak <= SILENCE
 
 
 def syncnet_crops(frames: NDArray[np.uint8], faces: Sequence[Face]) -> NDArray[np.uint8]:

@@ -87,16 +87,9 @@ class SyncNet(nn.Module):
         Raises:
             InputError: the file is missing, or does not hold exactly the network's tensors.
         """
-        if not path.exists():
-            raise InputError(f"SyncNet weights {path} are missing")
-        try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-            model = cls()
-            model.load_state_dict(state)
-        except (RuntimeError, OSError, ValueError, AttributeError, TypeError) as error:
-            first = str(error).strip().splitlines()[0]
-            raise InputError(f"{path} is not a SyncNet state dict: {first}") from error
-        return model.eval()
+        from components.perception.weights import load_published
+
+        return load_published(cls(), path, "a SyncNet state dict")
 
 
 def _block2d(inputs: int, outputs: int, kernel: int | tuple[int, int], pad: int) -> list[nn.Module]:
@@ -132,7 +125,7 @@ def shift_distances(
             gives constant embeddings a confidence above 0. "valid" averages over windows that exist.
 
     Raises:
-        InputError: the shapes differ, or (valid) there are no more windows than vshift.
+        InputError: the shapes differ, a value is not finite, or (valid) windows are not more than vshift.
     """
     if video.ndim != 2 or video.shape != audio.shape or not len(video):
         raise InputError(
@@ -140,6 +133,8 @@ def shift_distances(
         )
     if padding not in ("zero", "valid"):
         raise InputError(f"padding must be 'zero' or 'valid', got {padding!r}")
+    if not (bool(torch.isfinite(video).all()) and bool(torch.isfinite(audio).all())):
+        raise InputError("sync: an embedding is NaN or infinite")
     if padding == "zero":
         padded = F.pad(audio, (0, 0, vshift, vshift))
         rows = [F.pairwise_distance(video, padded[j : j + len(video)]) for j in range(2 * vshift + 1)]

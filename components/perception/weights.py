@@ -48,3 +48,26 @@ def load_model(folder: Path, build: Callable[[dict[str, Any]], Any]) -> tuple[An
         first = str(error).strip().splitlines()[0]
         raise InputError(f"{path} does not fit its config: {first}") from error
     return network.eval(), config, digest_file(path)[:12]
+
+
+def load_published(network: Any, path: Path, kind: str) -> Any:
+    """`network` in eval mode with a published state dict (`torch.save` of tensors), key by key.
+
+    Args:
+        kind: what the file should be, for the message ("a SyncNet state dict").
+
+    Raises:
+        InputError: the file is missing, is no state dict of tensors, or does not fit exactly.
+    """
+    import pickle
+
+    import torch
+
+    if not path.is_file():
+        raise InputError(f"weights {path} are missing")
+    try:
+        network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+    except (RuntimeError, OSError, ValueError, AttributeError, TypeError, pickle.UnpicklingError) as error:
+        first = str(error).strip().splitlines()[0]
+        raise InputError(f"{path} is not {kind}: {first}") from error
+    return network.eval()

@@ -73,3 +73,12 @@ def test_dvc_yaml_and_stage_table_agree() -> None:
             out if isinstance(out, str) else next(iter(out)) for out in stage["outs"]
         ]
         assert name in stage["params"] and "seed" in stage["params"]
+
+
+def test_optional_section_of_weights(tmp_path: Path) -> None:
+    values = yaml.safe_load(default_text())
+    values["weights"] = {"syncnet": "weights/syncnet_v2.model"}
+    assert "weights" not in load_params(written(tmp_path, yaml.safe_dump(values))).sections
+    values["weights"] = {"sincnet": "x"}
+    with pytest.raises(InputError, match=r"unknown parameter weights.sincnet; did you mean 'syncnet'\?"):
+        load_params(written(tmp_path, yaml.safe_dump(values)))

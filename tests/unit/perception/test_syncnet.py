@@ -102,6 +102,8 @@ def test_refusals() -> None:
         sync_scores(np.zeros((4, 2)), np.zeros((5, 2)))
     with pytest.raises(InputError, match="too few"):
         sync_scores(np.zeros((4, 2)), np.zeros((4, 2)), padding="valid")
+    with pytest.raises(InputError, match="NaN"):
+        sync_scores(np.full((4, 2), np.nan), np.zeros((4, 2)))
     with pytest.raises(InputError, match="padding"):
         sync_scores(np.zeros((4, 2)), np.zeros((4, 2)), padding="mirror")
 
@@ -121,6 +123,10 @@ def test_weights_file(tmp_path: Path) -> None:
     assert model.name == "syncnet_v2"
     with pytest.raises(InputError, match="224"):
         model.score(faces[:, :100], np.zeros(6400, np.float32))
+    with pytest.raises(InputError, match="silent"):
+        model.score(faces, np.zeros(8 * 640, np.float32))
+    with pytest.raises(InputError, match="NaN"):
+        model.score(faces, np.full(8 * 640, np.nan, np.float32))
 
 
 def test_mfcc_shape_and_energy() -> None:
@@ -132,3 +138,35 @@ def test_mfcc_shape_and_energy() -> None:
     louder = mfcc(tone * 2)
     assert np.allclose(louder[5:90, 0] - found[5:90, 0], np.log(4), atol=1e-3)
     assert np.allclose(louder[5:90, 1:], found[5:90, 1:], atol=1e-2)
+
+
+def speech_features(samples: np.ndarray) -> np.ndarray:
+    """`python_speech_features.mfcc` with its defaults at 16 kHz, in its own loops."""
+    from scipy.fftpack import dct
+
+    signal = np.append(samples[0], samples[1:] - 0.97 * samples[:-1])
+    count = 1 + int(np.ceil((len(signal) - 400) / 160))
+    signal = np.concatenate([signal, np.zeros((count - 1) * 160 + 400 - len(signal))])
+    mels = np.linspace(0, 2595 * np.log10(1 + 8000 / 700.0), 28)
+    bins = np.floor(513 * (700 * (10 ** (mels / 2595.0) - 1)) / 16000)
+    bank = np.zeros((26, 257))
+    for j in range(26):
+        for i in range(int(bins[j]), int(bins[j + 1])):
+            bank[j, i] = (i - bins[j]) / (bins[j + 1] - bins[j])
+        for i in range(int(bins[j + 1]), int(bins[j + 2])):
+            bank[j, i] = (bins[j + 2] - i) / (bins[j + 2] - bins[j + 1])
+    rows = []
+    for k in range(count):
+        power = np.abs(np.fft.rfft(signal[160 * k : 160 * k + 400], 512)) ** 2 / 512
+        row = dct(np.log(bank @ power), type=2, norm="ortho")[:13] * (
+            1 + 11 * np.sin(np.pi * np.arange(13) / 22)
+        )
+        row[0] = np.log(power.sum())
+        rows.append(row)
+    return np.array(rows)
+
+
+def test_mfcc_matches_python_speech_features() -> None:
+    samples = np.random.default_rng(3).integers(-9000, 9000, 4000).astype(np.int16)
+    found = mfcc(samples.astype(np.float32) / 32768)
+    assert np.allclose(found, speech_features(samples.astype(np.float64)), atol=1e-3)

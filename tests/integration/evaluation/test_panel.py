@@ -1,0 +1,142 @@
+"""A folder of videos is scored from files: each decoded once, official names only with official weights."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from components.core import media
+from components.core.errors import InputError
+from components.evaluation.metrics.functional import psnr, ssim
+from components.evaluation.panel import EACH, find_clips, score_clips
+
+
+def footage(frames: int, seed: int) -> np.ndarray:
+    """A soft pattern that moves, (T,64,64,3) uint8."""
+    rng = np.random.default_rng(seed)
+    phase = rng.uniform(0, 6, 3)
+    t, y, x = np.mgrid[0:frames, 0:64, 0:64] / 10
+    return np.stack([127 + 100 * np.sin(x + p + t) * np.cos(y - p) for p in phase], -1).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("videos")
+    for index in range(3):
+        frames = footage(20, index)
+        noise = np.random.default_rng(9 + index).integers(0, 12, frames.shape, dtype=np.uint8)
+        media.write_video(root / "made" / f"{index}.mp4", np.minimum(frames, 240) + noise)
+        media.write_video(root / "real" / f"{index}.mp4", frames)
+        media.write_image(root / "pictures" / f"{index}.png", frames[0])
+    return root
+
+
+class Features:
+    """A network of one number a picture or window, in two features."""
+
+    def __init__(self, name: str) -> None:
+        self.name, self.digest = name, "abc"
+
+    def features(self, pictures: torch.Tensor, inside: bool | None = None) -> torch.Tensor:
+        flat = pictures.float().flatten(1)
+        return torch.stack([flat.mean(1), flat.std(1)], 1)
+
+
+def rows(result: dict) -> dict[str, dict]:
+    return {row["name"]: row for row in result["figures"]}
+
+
+def test_each_file_is_decoded_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+    plain = media.read_video
+
+    def counting(path: Path, **how: object) -> media.Video:
+        opened.append(f"{path.parent.name}/{path.name}")
+        return plain(path, **how)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(media, "read_video", counting)
+    clips = find_clips(folder / "made", folder / "real", folder / "pictures")
+    result = score_clips(
+        clips, {"inception": Features("inception"), "i3d": Features("i3d"), "dino": Features("dino")}
+    )
+    assert sorted(opened) == sorted(f"{kind}/{i}.mp4" for kind in ("made", "real") for i in range(3))
+    found = rows(result)
+    wanted = []
+    for index in range(3):
+        a, b = (plain(folder / kind / f"{index}.mp4").frames for kind in ("made", "real"))
+        a, b = (torch.from_numpy(v).permute(0, 3, 1, 2) for v in (a, b))
+        wanted.append((psnr(a, b, 255.0), ssim(a, b, 255.0)))
+    assert found["psnr"]["value"] == pytest.approx(float(torch.cat([w[0] for w in wanted]).mean()))
+    assert found["ssim"]["value"] == pytest.approx(float(torch.cat([w[1] for w in wanted]).mean()))
+    assert found["fid_pytorch-fid"]["network"] == "inception@abc"
+    assert found["fvd16_styleganv"]["value"] is not None
+    assert found["dino_percent"]["value"] > 90 and found["subject_consistency"]["value"] > 0.9
+    # 20 frames cannot fill a window of 128: the figure is missing and says why, for each clip
+    missing = found["fvd128_styleganv"]
+    assert missing["value"] is None and len(missing["left_out"]) == 3
+    assert "only 20" in missing["left_out"][0]
+    assert result["protocol"]["clips"] == 3 and result["protocol"]["networks"]["i3d"] == "i3d@abc"
+    assert result["protocol"]["picture_networks_see_every_nth_frame"] == EACH
+
+
+def test_without_weights_no_official_name_appears(folder: Path) -> None:
+    found = rows(score_clips(find_clips(folder / "made", None, None), {}))
+    assert not any(
+        name.startswith(("fid", "fvd", "sync", "csim_arcface", "dino", "lpips", "iqa")) for name in found
+    )
+    assert found["psnr"]["value"] is None and found["flicker"]["value"] is not None
+    assert found["motion_smoothness_proxy[opencv-dis]"]["network"] == "opencv-dis"
+
+
+def test_silent_and_faceless_clips_are_left_out_by_name(folder: Path) -> None:
+    """The pattern has no face and no sound: Sync-C and CSIM are missing, not numbers that look fine."""
+    from components.perception.faces import FaceDetector, FaceMesh
+
+    nobody = SimpleNamespace(name="arcface", digest="abc", embed_frames=lambda f, m: _faces(f, m))
+    networks = {
+        "syncnet": SimpleNamespace(name="syncnet_v2", digest="abc"), "detector": FaceDetector(),
+        "arcface": nobody, "mesh": FaceMesh(),
+    }  # fmt: skip
+    found = rows(score_clips(find_clips(folder / "made", None, folder / "pictures"), networks))
+    assert found["sync"]["value"] is None and "no sound" in found["sync"]["left_out"][0]
+    assert found["csim_arcface"]["value"] is None
+    assert "no face in the reference" in found["csim_arcface"]["left_out"][0]
+
+
+def _faces(frames: np.ndarray, meshes: list) -> np.ndarray:
+    assert all(mesh is None for mesh in meshes)
+    return np.full((len(frames), 4), math.nan, np.float32)
+
+
+def test_missing_partners_and_empty_folders(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no mp4"):
+        find_clips(tmp_path, None, None)
+    with pytest.raises(InputError, match=r"no 0.png or .jpg for 0.mp4"):
+        find_clips(folder / "made", None, tmp_path)
+
+
+def test_command(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from typer.testing import CliRunner
+
+    from flows.cli import _mount, app
+
+    _mount()
+    (tmp_path / "dvc.yaml").write_text("stages: {}\n")
+    monkeypatch.setenv("SYNCDREAMER_ROOT", str(tmp_path))
+    arguments = [
+        "metrics",
+        str(folder / "made"),
+        "--real",
+        str(folder / "real"),
+        "--out",
+        str(tmp_path / "m.json"),
+    ]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    assert rows(json.loads((tmp_path / "m.json").read_text()))["psnr"]["value"] > 20

@@ -11,7 +11,7 @@ import pytest
 
 from components.core.files import write_json, write_text
 from components.core.paths import Workspace
-from components.tracking.registry import GATES
+from components.tracking.evidence import GATES
 
 METRICS = {
     "aperture_correlation_own": 0.6,

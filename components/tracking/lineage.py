@@ -263,8 +263,8 @@ class Index:
             part = numbers[begin : begin + 10_000]
             marks = ",".join("?" * len(part))
             rows = self._base.execute(
-                "SELECT clip_id, (SELECT max(identity) FROM people WHERE people.number = clips.number), file, "
-                f"source, source_video FROM clips WHERE number IN ({marks})",
+                "SELECT clip_id, (SELECT max(identity) FROM people WHERE people.number = clips.number), "
+                f"file, source, source_video FROM clips WHERE number IN ({marks})",
                 part,
             )
             found += [Clip(*(value or "" for value in row)) for row in rows]

@@ -149,11 +149,30 @@ def _matches(table: pd.DataFrame, kind: Kind, value: str) -> Any:
     return hit
 
 
+def mark_known(tracker: Tracker) -> list[Sighting]:
+    """Marks every model that learnt from something on the list and is not marked yet (old artifacts that were
+    restored and registered again, a list that came with `git pull`); returns them."""
+    marked = []
+    with Index.of(tracker.workspace) as index:
+        for stone in tombstones.read(tracker.workspace):
+            sightings = [
+                s for s in index.sightings(stone.clips) if s.learnt and _label(stone) not in s.marked
+            ]
+            if sightings:
+                _mark(tracker, index, sightings, stone)
+                marked += sightings
+    return marked
+
+
+def _label(stone: Tombstone) -> str:
+    return f"{stone.kind} {stone.value} was withdrawn"
+
+
 def _mark(tracker: Tracker, index: Index, taught: Sequence[Sighting], stone: Tombstone) -> bool:
     """Marks models in the registry and the index; under the promotion lock, so that no promotion that has
     judged a model as clean moves it afterwards. True if a marked model is the champion."""
     ledger = Ledger(tracker.workspace.state("promotions"))
-    label = f"{stone.kind} {stone.value} was withdrawn"
+    label = _label(stone)
     with ledger.locked():
         for sighting in taught:
             before = sighting.marked

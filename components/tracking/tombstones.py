@@ -83,8 +83,9 @@ def declared(workspace: Workspace, expected: str | None) -> list[Tombstone]:
     now = digest(workspace)
     if now != expected:
         raise InputError(
-            f"{FILE} has the digest {now}, params.yaml curate.tombstones names {expected}: `syncdreamer forget` "
-            "writes both; restore them from git together, or set the key to the digest of a list you checked"
+            f"{FILE} has the digest {now}, params.yaml curate.tombstones names {expected}: "
+            "`syncdreamer forget` writes both; restore them from git together, or name the digest of a "
+            "list that you checked"
         )
     return read(workspace)
 

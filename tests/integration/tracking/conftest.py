@@ -84,7 +84,8 @@ def outputs(
         for name, value in metrics.items()
         if name != drop
     ]
-    content = {"schema": 1, "protocol": {"frames": 125}, "metrics": rows, "items": items(metrics, seed)}
+    content: dict[str, Any] = {"schema": 1, "protocol": {"frames": 125}, "metrics": rows}
+    content["items"] = items(metrics, seed)
     write_json(workspace.artifacts("evaluation", "metrics.json"), content)
 
 

@@ -300,11 +300,26 @@ def champion_paths(workspace: Workspace, tracker: Tracker | None = None) -> dict
         SyncDreamerError: the two aliases do not name a pair.
     """
     tracker = tracker or Tracker(workspace)
+    return pair_paths(tracker, champion_pair(tracker))
+
+
+def champion_pair(tracker: Tracker) -> Pair:
+    """The champion pair.
+
+    Raises:
+        InputError: no pair was promoted yet.
+        SyncDreamerError: the two aliases do not name a pair.
+    """
     champion = alias_pair(tracker, CHAMPION)
     if champion is None:
         raise InputError("no pair was promoted yet; `syncdreamer run` trains, judges and promotes one")
+    return champion
+
+
+def pair_paths(tracker: Tracker, pair: Pair) -> dict[str, Path]:
+    """Local folders of a pair's models: "avatar" and "enhancer" (downloaded if the store is remote)."""
     return {
-        short: model_folder(tracker, name, champion.versions[name])
+        short: model_folder(tracker, name, pair.versions[name])
         for short, name in (("avatar", AVATAR), ("enhancer", ENHANCER))
     }
 

@@ -90,7 +90,7 @@ def outputs(
 
 
 def items(metrics: dict[str, float], seed: int = 0) -> list[dict[str, Any]]:
-    """16 single clips, all with the mean's figure; the enhancer's figures are of no clip, as in evaluation."""
+    """16 single clips, all with the mean's figure; the enhancer's are of no clip, as in evaluation."""
     own = {name: value for name, value in metrics.items() if not name.startswith("enhancer")}
     own["sync_wins"] = metrics["sync_wins"]
     return [

@@ -95,6 +95,26 @@ def generate(
 
 
 @app.command()
+def forget(
+    clip: Annotated[str, typer.Option(help="clip id, or its beginning")] = "",
+    identity: Annotated[str, typer.Option(help="person, as `clips explain` names it")] = "",
+    source: Annotated[str, typer.Option(help="source, recording or file; also what joins it later")] = "",
+    why: Annotated[str, typer.Option(help="for the list and the ledger")] = "",
+    purge: Annotated[
+        bool, typer.Option(help="erase raw files, derived data, caches and remotes too")
+    ] = False,
+) -> None:
+    """Withdraw a clip, a person or a source: it is left out from now on, and what learnt from it is marked."""
+    from components.core.paths import find_workspace
+    from flows.environment import prepare
+    from flows.takedown import forget as withdraw
+
+    workspace = find_workspace()
+    prepare(workspace)
+    withdraw(workspace, clip=clip, identity=identity, source=source, why=why, purge=purge)
+
+
+@app.command()
 def verify(
     file: Annotated[Path, typer.Argument(help="a video that `generate` or a served model made")],
     json: Annotated[bool, typer.Option("--json", help="machine-readable")] = False,

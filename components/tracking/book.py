@@ -54,7 +54,7 @@ class Book:
     def __init__(self, tracker: Tracker, ledger: Ledger, actor: str, why: str) -> None:
         self.tracker = tracker
         self.ledger = ledger
-        self.actor = actor or _user()
+        self.actor = actor or user()
         self.why = why
         self.intention = ledger.folder / "moving.json"
         self.completed = False
@@ -209,7 +209,8 @@ def _any_run(tracker: Tracker) -> str:
     return newest.run_id if newest else ""
 
 
-def _user() -> str:
+def user() -> str:
+    """Who is at work, for the ledger."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):

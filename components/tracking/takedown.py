@@ -116,21 +116,20 @@ def affected(
     if kind == "clip" and len({c[:16] for c in found}) > 1:
         some = ", ".join(sorted(found)[:3])
         raise InputError(f"{value!r} fits {len(found)} clips, e.g. {some}; give more of the id")
-    files = tuple(sorted({clip_id[:16] for clip_id in found}))
-    if table is None:
-        return sorted(found.values(), key=lambda c: c.clip_id), files if kind != "clip" else ()
-    while True:
-        copies = table[
-            table["duplicate_of"].isin(found) | table["clip_id"].isin(_originals(table, set(found)))
-        ]
-        new = {c.clip_id: c for c in clips_of(copies) if c.clip_id not in found}
+    while table is not None:
+        copies = table["duplicate_of"].isin(found) | table["clip_id"].isin(_originals(table, set(found)))
+        new = {c.clip_id: c for c in clips_of(table[copies]) if c.clip_id not in found}
         if not new:
             break
         found |= new
-    every = table.groupby(table["clip_id"].str[:16])["clip_id"].agg(set)
-    whole = {digest for digest, ids in every.items() if ids <= found.keys()}
-    unseen = {clip_id[:16] for clip_id in found} - set(every.index) if kind != "clip" else set()
-    return sorted(found.values(), key=lambda c: c.clip_id), tuple(sorted(whole | unseen))
+    whole = []
+    for digest in sorted({clip_id[:16] for clip_id in found}):
+        every = {c.clip_id for c in index.find(clip=digest)}
+        if table is not None:
+            every |= set(table.loc[table["clip_id"].str.startswith(digest), "clip_id"])
+        if every <= found.keys():
+            whole.append(digest)
+    return sorted(found.values(), key=lambda c: c.clip_id), tuple(whole)
 
 
 def _originals(table: pd.DataFrame, clip_ids: set[str]) -> set[str]:

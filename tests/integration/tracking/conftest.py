@@ -97,3 +97,23 @@ def items(metrics: dict[str, float], seed: int = 0) -> list[dict[str, Any]]:
         {"identity": f"p{n}", "reference": f"{n:016x}-0", "sound": f"{n:016x}-0", "seed": seed + n, **own}
         for n in range(16)
     ]
+
+
+def manifest(workspace: Workspace, rows: list[dict[str, Any]]) -> None:
+    """Writes the manifest of curation: clip_id, and of the rest what a row does not say."""
+    import pandas as pd
+
+    from components.core.files import write_parquet
+
+    table = pd.DataFrame(
+        [
+            {
+                "source": "demo", "file": f"demo/{row['clip_id'][:16]}.mp4", "decision": "keep",
+                "reasons": "", "source_video": f"demo/{row['clip_id'][:16]}", "split": "train", "identity": "p1",
+                "duplicate_of": None, "licence": "CC0-1.0", "consent": True, "framing": "close-up",
+                "delivery": "speech", "duration": 6.0,
+            } | row
+            for row in rows
+        ]
+    )  # fmt: skip
+    write_parquet(workspace.artifacts("curate", "manifest.parquet"), table)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from components.core.errors import InputError
-from components.core.files import write_json
+from components.core.errors import InputError, SyncDreamerError
+from components.core.files import read_json, write_json
 from components.core.paths import Workspace
 from components.tracking.ledger import Ledger, LedgerBroken
 from components.tracking.policy import read_policy
@@ -25,9 +25,11 @@ from components.tracking.registry import (
     champion_paths,
     models_table,
     newest_pair,
+    register_pair,
     set_alias,
 )
 from components.tracking.runs import Tracker
+from tests.integration.tracking.conftest import METRICS, outputs
 
 Train = Callable[..., dict[str, str]]
 
@@ -283,3 +285,52 @@ def test_the_commands(workspace: Workspace, train: Train, monkeypatch: pytest.Mo
     shown = runner.invoke(app, ["history"]).output
     assert "2 entries, ledger verified" in shown
     assert len(json.loads(runner.invoke(app, ["history", "--json"]).output)) == 2
+
+
+def test_other_clips_or_seeds_are_not_compared(workspace: Workspace, train: Train) -> None:
+    from components.tracking.evidence import read_figures
+    from components.tracking.registry import add_evaluation, find_pair
+
+    first = train()
+    promote(workspace, first)
+    candidate = train(avatar="b", sync_wins=1.0, seed=100)
+    decision = promote(workspace, candidate)
+    assert decision.status == "refused"
+    assert "never evaluated on the candidate's clips and seeds" in decision.reason
+    tracker = Tracker(workspace)
+    # The champion is evaluated on the candidate's set, and did better there.
+    outputs(workspace, "a", "e", {}, {**METRICS, "sync_wins": 1.0}, seed=100)
+    figures = read_figures(workspace.artifacts("evaluation", "metrics.json"))
+    add_evaluation(tracker, find_pair(tracker, first), figures)
+    assert promote(workspace, candidate).reason == "no metric gains the required minimum"
+
+
+def test_a_gain_that_chance_explains_is_no_gain(workspace: Workspace, train: Train) -> None:
+    """Same means; in the second case the clips' gains scatter so much that signs could make them."""
+    promote(workspace, train())
+    metrics = workspace.artifacts("evaluation", "metrics.json")
+    candidate = train(avatar="b", sync_wins=1.0)
+    content = read_json(metrics)
+    for number, item in enumerate(content["items"]):
+        item["sync_wins"] = 1.0 + (4.0 if number % 2 else -4.0)
+    write_json(metrics, content)
+    assert register_pair(workspace) == candidate
+    decision = promote(workspace, candidate)
+    assert decision.status == "refused"
+    assert (
+        decision.reason == "no metric gains the required minimum beyond chance (not significant: sync_wins)"
+    )
+    (figure,) = [figure for figure in decision.figures if figure.name == "sync_wins"]
+    assert (figure.method, figure.n) == ("paired", 16)
+    assert figure.p is not None and figure.p > 0.05
+    entry = history(workspace)[-1]
+    assert entry["figures"][2]["p"] == figure.p
+
+
+def test_changed_single_figures_are_found(workspace: Workspace, train: Train) -> None:
+    promote(workspace, train())
+    better = train(avatar="b", sync_wins=1.0)
+    (path,) = (workspace.state("mlflow")).rglob(f"evaluation/{newest_pair(Tracker(workspace)).id}-*.json")
+    path.write_text(path.read_text().replace("1.0", "2.0", 1))
+    with pytest.raises(SyncDreamerError, match="is not what was registered"):
+        promote(workspace, better)

@@ -95,6 +95,24 @@ def generate(
 
 
 @app.command()
+def rematch() -> None:
+    """Evaluate the champion on the newest pair's clips and seeds, so that the two can be compared."""
+    from components.core.paths import find_workspace
+    from flows.environment import prepare
+    from flows.rematch import rematch as again
+
+    workspace = find_workspace()
+    prepare(workspace)
+    judged = again(workspace)
+    if judged is None:
+        typer.echo("nothing to compare: there is no champion beside the newest pair")
+        return
+    typer.echo(
+        f"the champion's figures on set {judged.frozen} are registered; `syncdreamer promote` compares"
+    )
+
+
+@app.command()
 def forget(
     clip: Annotated[str, typer.Option(help="clip id, or its beginning")] = "",
     identity: Annotated[str, typer.Option(help="person, as `clips explain` names it")] = "",
@@ -104,7 +122,7 @@ def forget(
         bool, typer.Option(help="erase raw files, derived data, caches and remotes too")
     ] = False,
 ) -> None:
-    """Withdraw a clip, a person or a source: it is left out from now on, and what learnt from it is marked."""
+    """Withdraw a clip, a person or a source: it is left out from now on, what learnt from it is marked."""
     from components.core.paths import find_workspace
     from flows.environment import prepare
     from flows.takedown import forget as withdraw

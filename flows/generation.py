@@ -62,12 +62,10 @@ def generate_file(
         from components.core.visible_mark import mark_frames
 
         frames = mark_frames(frames)
-    used = {"avatar": registry.AVATAR} | ({"enhancer": registry.ENHANCER} if enhance else {})
-    facts = credentials.generation(
-        {
-            role: {"name": name, "version": pair.versions[name], "digest": pair.digests[name]}
-            for role, name in used.items()
-        },
+    used = {name: pair.versions[name] for name in ((registry.AVATAR, registry.ENHANCER)[: 1 + enhance])}
+    facts = credentials.of_pair(
+        used,
+        pair.digests,
         {"image": digest_file(image), "audio": digest_file(audio), "text": credentials.text_digest(text)},
         pair=pair.id,
         prompt=credentials.text_digest(prompt),

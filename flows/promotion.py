@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from components.core.errors import SyncDreamerError
 from components.core.paths import Workspace
+from components.core.progress import say
 from flows import chain
 
 
@@ -14,7 +16,7 @@ def register_pair(workspace: Workspace) -> dict[str, Any]:
     The same content again keeps its versions. Returns them, e.g. {"syncdreamer-avatar": "3",
     "syncdreamer-enhancer": "3"}. What was asked to be trained anew and now was is filed as done.
     """
-    from components.tracking import cards, registry, takedown, tombstones, trace
+    from components.tracking import cards, credentials, registry, takedown, tombstones, trace
     from components.tracking.requests import RETRAIN, fulfil, pending
     from components.tracking.runs import Tracker
     from flows.record import data_digest, git_state
@@ -33,6 +35,13 @@ def register_pair(workspace: Workspace) -> dict[str, Any]:
     trace.record(tracker, versions, trace.clip_uses(workspace), facts)
     takedown.mark_known(tracker)
     cards.write_cards(tracker, versions, facts, len(tombstones.read(workspace)))
+    pair = registry.find_pair(tracker, versions)
+    credentials.keep_sidecars(
+        workspace,
+        workspace.artifacts("evaluation", "videos"),
+        credentials.of_pair(pair.versions, pair.digests, {}, pair=pair.id, frozen_set=pair.frozen),
+        "*.mp4",
+    )
     for request in pending(workspace, RETRAIN):
         if request.about.get("tombstones") == tombstones.digest(workspace):
             fulfil(workspace, request)
@@ -74,7 +83,16 @@ def _maker(path: str, makers: dict[str, str]) -> str | None:
 
 
 def promote_pair(workspace: Workspace, versions: dict[str, Any]) -> Any:
-    """Compares the pair with the champion under mlflow/promotion.yaml and moves the aliases if it wins."""
-    from components.tracking import promotion
+    """Compares the pair with the champion under mlflow/promotion.yaml and moves the aliases if it wins.
 
+    The champion is evaluated on the candidate's clips and seeds first, where it was not yet.
+    """
+    from components.tracking import policy, promotion
+    from flows.rematch import rematch
+
+    if policy.read_policy(workspace).same_clips:
+        try:
+            rematch(workspace)
+        except SyncDreamerError as error:  # promotion then refuses, and says so in the ledger
+            say(f"warning: {error}")
     return promotion.promote(workspace, versions)

@@ -41,8 +41,11 @@ class Erasure:
 
 @dataclass(frozen=True)
 class Target:
-    """clips: ids. digests: SHA-256 of whole files. files: these files below data/raw. md5: DVC's names of those
-    that are still there (others are found by their path in an older revision)."""
+    """What to look for.
+
+    clips: ids. digests: SHA-256 of whole files. files: these below data/raw. md5: DVC's names of those that
+    are still there (others are found by their path in an older revision).
+    """
 
     clips: frozenset[str]
     digests: frozenset[str]

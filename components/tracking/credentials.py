@@ -63,6 +63,17 @@ def generation(
     return {"statement": AI_GENERATED, "generator": ORGANISATION, "models": models, "inputs": inputs, **more}
 
 
+def of_pair(
+    versions: Mapping[str, str], digests: Mapping[str, str], inputs: Mapping[str, str], **more: Any
+) -> dict[str, Any]:
+    """The facts of a video made with these models; versions and digests by registered name."""
+    models = {
+        name.removeprefix("syncdreamer-"): {"name": name, "version": version, "digest": digests[name]}
+        for name, version in versions.items()
+    }
+    return generation(models, inputs, **more)
+
+
 def embeds() -> bool:
     """Whether credentials are embedded (c2pa-python is installed and not switched off)."""
     return not os.environ.get(OFF_VARIABLE) and importlib.util.find_spec("c2pa") is not None
@@ -125,6 +136,21 @@ def _signed(body: Mapping[str, Any]) -> bytes:
 def write_sidecar(path: Path, facts: Mapping[str, Any], key: SigningKey) -> Path:
     """Writes `<file>.credentials.json` beside a file."""
     return write_text(path.with_name(path.name + SIDECAR), sidecar(digest_file(path), facts, key))
+
+
+def keep_sidecars(
+    workspace: Workspace, folder: Path, facts: Mapping[str, Any], pattern: str = "*_generated.mp4"
+) -> int:
+    """Signs videos whose bytes must not change (stage outputs): a sidecar by content under state/credentials.
+
+    Returns how many were signed.
+    """
+    key = signing_key(workspace)
+    videos = sorted(folder.glob(pattern))
+    for path in videos:
+        digest = digest_file(path)
+        write_text(workspace.state("credentials") / f"{digest}.json", sidecar(digest, facts, key))
+    return len(videos)
 
 
 def verify(path: Path, workspace: Workspace | None = None) -> Verdict:

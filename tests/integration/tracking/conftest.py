@@ -109,7 +109,8 @@ def manifest(workspace: Workspace, rows: list[dict[str, Any]]) -> None:
         [
             {
                 "source": "demo", "file": f"demo/{row['clip_id'][:16]}.mp4", "decision": "keep",
-                "reasons": "", "source_video": f"demo/{row['clip_id'][:16]}", "split": "train", "identity": "p1",
+                "reasons": "",
+                "source_video": f"demo/{row['clip_id'][:16]}", "split": "train", "identity": "p1",
                 "duplicate_of": None, "licence": "CC0-1.0", "consent": True, "framing": "close-up",
                 "delivery": "speech", "duration": 6.0,
             } | row

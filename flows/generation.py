@@ -62,7 +62,7 @@ def generate_file(
         from components.core.visible_mark import mark_frames
 
         frames = mark_frames(frames)
-    used = {name: pair.versions[name] for name in ((registry.AVATAR, registry.ENHANCER)[: 1 + enhance])}
+    used = {name: pair.versions[name] for name in registry.MODELS[: 1 + enhance]}
     facts = credentials.of_pair(
         used,
         pair.digests,

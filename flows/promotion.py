@@ -40,7 +40,6 @@ def register_pair(workspace: Workspace) -> dict[str, Any]:
         workspace,
         workspace.artifacts("evaluation", "videos"),
         credentials.of_pair(pair.versions, pair.digests, {}, pair=pair.id, frozen_set=pair.frozen),
-        "*.mp4",
     )
     for request in pending(workspace, RETRAIN):
         if request.about.get("tombstones") == tombstones.digest(workspace):

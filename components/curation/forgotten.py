@@ -31,9 +31,11 @@ def without_files(inventory: pd.DataFrame, stones: list[Tombstone]) -> pd.DataFr
     """
     if not stones:
         return inventory
+    import pandas as pd
+
     gone = inventory["sha256"].str[:16].isin({digest for stone in stones for digest in stone.files})
     names = zip(inventory["source"], inventory["source_video"], inventory["file"], strict=True)
-    gone |= [covers_source(stones, *map(str, row)) for row in names]
+    gone |= pd.Series([covers_source(stones, *map(str, row)) for row in names], inventory.index, dtype=bool)
     if gone.any():
         say(f"curate: {int(gone.sum())} of {len(inventory)} files were withdrawn and are left out")
     if gone.all():

@@ -55,6 +55,8 @@ def models(
         gates = row["gates"]
         refused = [name for name, passed in gates.items() if not passed]
         verdict = f"refused: {', '.join(refused)}" if refused else f"{len(gates)} passed"
+        if row["marked"]:
+            verdict += f"; MARKED: {row['marked']}"
         cells = (row["name"], row["version"], ", ".join(row["aliases"]), verdict, row["pair"], row["run_id"])
         table.add_row(*cells, row["digest"][:12])
     Console().print(table)

@@ -38,6 +38,8 @@ SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmic
 """IPTC's name for media made by a trained model."""
 OFF_VARIABLE = "SYNCDREAMER_NO_C2PA"
 """Set to 1 to write sidecars although c2pa-python is there."""
+GENERATED = ("generated", "control", "side_by_side")
+"""Kinds of the evaluation's videos that show generated frames."""
 Status = Literal["trusted", "unknown signer", "tampered", "none"]
 Kind = Literal["C2PA", "sidecar", ""]
 
@@ -138,15 +140,12 @@ def write_sidecar(path: Path, facts: Mapping[str, Any], key: SigningKey) -> Path
     return write_text(path.with_name(path.name + SIDECAR), sidecar(digest_file(path), facts, key))
 
 
-def keep_sidecars(
-    workspace: Workspace, folder: Path, facts: Mapping[str, Any], pattern: str = "*_generated.mp4"
-) -> int:
-    """Signs videos whose bytes must not change (stage outputs): a sidecar by content under state/credentials.
-
-    Returns how many were signed.
+def keep_sidecars(workspace: Workspace, folder: Path, facts: Mapping[str, Any]) -> int:
+    """Signs generated videos whose bytes must not change (the evaluation's): sidecars by content under
+    state/credentials. Real clips beside them are not AI-generated and get none. Returns how many were signed.
     """
     key = signing_key(workspace)
-    videos = sorted(folder.glob(pattern))
+    videos = [path for kind in GENERATED for path in sorted(folder.glob(f"*_{kind}.mp4"))]
     for path in videos:
         digest = digest_file(path)
         write_text(workspace.state("credentials") / f"{digest}.json", sidecar(digest, facts, key))

@@ -91,6 +91,8 @@ class Index:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
         self._base = sqlite3.connect(path, timeout=60, isolation_level=None)
+        # A chunk must fit beside others in a page: at 4 KiB each would take a page of its own.
+        self._base.execute("PRAGMA page_size=16384")
         self._base.execute("PRAGMA journal_mode=WAL")
         self._base.execute("PRAGMA synchronous=NORMAL")
         self._base.executescript(_SCHEMA)

@@ -175,6 +175,7 @@ def _shown(metrics: Any, target: Target) -> list[str]:
 
 def _dvc(workspace: Workspace, target: Target, found: Erasure) -> None:
     """The cache and every remote, whatever revision an object belongs to; then `data.dvc`."""
+    from botocore.exceptions import BotoCoreError, ClientError
     from dvc.exceptions import DvcException
 
     try:
@@ -191,7 +192,7 @@ def _dvc(workspace: Workspace, target: Target, found: Erasure) -> None:
     for label, store in places:
         try:
             count, size = _objects(store, target)
-        except (OSError, DvcException) as error:
+        except (OSError, DvcException, BotoCoreError, ClientError) as error:
             found.failed.append(f"{label}: {error}")
             continue
         if count:

@@ -10,7 +10,7 @@ import getpass
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from components.core.files import read_json, write_bytes, write_json
+from components.core.files import read_json, write_json
 from components.core.params import Params
 from components.tracking.ledger import Ledger, LedgerBroken
 from components.tracking.policy import Figure
@@ -60,9 +60,13 @@ class Book:
         self.completed = False
 
     def open(self) -> list[dict[str, Any]]:
-        """Brings the ledger back if this checkout has none, completes an interrupted move, verifies."""
+        """Brings the ledger up to the registry's, completes an interrupted move, verifies.
+
+        A checkout without a ledger, or whose ledger ends where another checkout went on, takes the registry's
+        copy. One that ends earlier than this checkout remembers (`head`) was cut, and is an error.
+        """
         anchor = self._anchor()
-        if anchor and not self.ledger.path.exists():
+        if anchor and (not self.ledger.path.exists() or self.ledger.ends_early(anchor)):
             self._restore(anchor)
         rows = self.ledger.verify(" ".join(anchor.split(" ")[:2]))
         if self.intention.exists():
@@ -196,7 +200,7 @@ class Book:
             copy = mlflow.artifacts.load_text(uri)
         except (MlflowException, OSError) as error:
             raise LedgerBroken(f"{self.ledger.path} is gone and its copy {uri} cannot be read") from error
-        write_bytes(self.ledger.path, copy.encode())
+        self.ledger.adopt(copy)
 
 
 def _name(pair: Pair | None) -> dict[str, Any] | None:

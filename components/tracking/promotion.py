@@ -11,6 +11,7 @@ from typing import Any
 from components.core.errors import InputError
 from components.core.paths import Workspace
 from components.tracking.book import Book, Decision
+from components.tracking.lease import exclusive
 from components.tracking.ledger import Ledger
 from components.tracking.policy import Policy, judge, read_policy
 from components.tracking.registry import (
@@ -56,9 +57,10 @@ def promote(
         raise InputError("no pair is registered yet; `syncdreamer run` trains and registers one")
     seen = _champion_versions(tracker)
     ledger = Ledger(workspace.state("promotions"))
-    with ledger.locked():
+    with exclusive(tracker, ledger):
         book = Book(tracker, ledger, actor, why)
         rows = book.open()
+        candidate = find_pair(tracker, candidate.versions)  # it may have been marked meanwhile
         if _champion_versions(tracker) != seen and not book.completed:
             return book.refuse(candidate, None, "another promotion won meanwhile; compare again")
         champion = alias_pair(tracker, CHAMPION)
@@ -110,7 +112,7 @@ def rollback(
     """
     tracker = tracker or Tracker(workspace)
     ledger = Ledger(workspace.state("promotions"))
-    with ledger.locked():
+    with exclusive(tracker, ledger):
         book = Book(tracker, ledger, actor, why)
         rows = book.open()
         champion, previous = alias_pair(tracker, CHAMPION), alias_pair(tracker, PREVIOUS)
@@ -158,7 +160,7 @@ def release(workspace: Workspace, *, actor: str = "", why: str = "", tracker: Tr
 def _stand(workspace: Workspace, action: str, actor: str, why: str, tracker: Tracker | None) -> str:
     tracker = tracker or Tracker(workspace)
     ledger = Ledger(workspace.state("promotions"))
-    with ledger.locked():
+    with exclusive(tracker, ledger):
         book = Book(tracker, ledger, actor, why)
         held = _held(book.open())
         if action == "released" and held is None:

@@ -15,6 +15,7 @@ from components.core.errors import InputError
 from components.core.files import read_parquet
 from components.core.paths import Workspace
 from components.tracking import tombstones
+from components.tracking.lease import exclusive
 from components.tracking.ledger import Ledger
 from components.tracking.lineage import Clip, Index, Sighting
 from components.tracking.promotion import note_withdrawal
@@ -172,7 +173,7 @@ def _mark(tracker: Tracker, index: Index, taught: Sequence[Sighting], stone: Tom
     judged a model as clean moves it afterwards. True if a marked model is the champion."""
     ledger = Ledger(tracker.workspace.state("promotions"))
     label = _label(stone)
-    with ledger.locked():
+    with exclusive(tracker, ledger):
         for sighting in taught:
             before = sighting.marked
             text = before if label in before else "; ".join(filter(None, (before, label)))

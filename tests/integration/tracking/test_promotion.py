@@ -334,3 +334,67 @@ def test_changed_single_figures_are_found(workspace: Workspace, train: Train) ->
     path.write_text(path.read_text().replace("1.0", "2.0", 1))
     with pytest.raises(SyncDreamerError, match="is not what was registered"):
         promote(workspace, better)
+
+
+def test_of_two_checkouts_that_share_a_registry_exactly_one_wins(
+    workspace: Workspace, train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = (workspace.state("mlflow") / "mlflow.db").as_posix()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{database}")
+    promote(workspace, train())
+    other = Workspace(tmp_path / "other")
+    assert [row["action"] for row in history(other)] == ["promoted"]
+    candidates = [train(avatar="b", sync_wins=1.0), train(avatar="c", sync_wins=1.0, identity_top1=1.0)]
+    context = multiprocessing.get_context("spawn")
+    gate, answers = context.Barrier(2), context.Queue()
+    racers = [
+        context.Process(target=_race, args=(place.root, candidate, gate, answers))
+        for place, candidate in zip((workspace, other), candidates, strict=True)
+    ]
+    for racer in racers:
+        racer.start()
+    decisions = [Decision.model_validate(answers.get(timeout=200)) for _ in racers]
+    for racer in racers:
+        racer.join()
+    assert sorted(decision.status for decision in decisions) == ["promoted", "refused"]
+    told = history(workspace)
+    assert [row["action"] for row in told] == ["promoted", "promoted", "refused"]
+    assert history(other) == told
+    path = ledger_of(other).path
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:1]))
+    with pytest.raises(LedgerBroken, match="entry 3, known to the registry, is gone"):
+        history(other)
+
+
+def test_a_dead_holder_is_outlived_and_a_living_one_is_waited_for(workspace: Workspace, train: Train) -> None:
+    from components.core.errors import TemporaryFailure
+    from components.tracking import lease
+
+    train()
+    tracker, ledger = Tracker(workspace), ledger_of(workspace)
+    create = tracker.client.create_registered_model
+    create(f"{lease.PREFIX}000004", {"owner": "ann:1", "until": "9999999999"})
+    with pytest.raises(TemporaryFailure, match="held by ann:1"), lease.exclusive(tracker, ledger, wait_s=0.1):
+        pass
+    tracker.client.set_registered_model_tag(f"{lease.PREFIX}000004", "until", "1")
+    with lease.exclusive(tracker, ledger):
+        (name,) = (m.name for m in tracker.client.search_registered_models(f"name LIKE '{lease.PREFIX}%'"))
+        assert name == f"{lease.PREFIX}000005"
+    with lease.exclusive(tracker, ledger):
+        pass
+
+
+def test_a_mark_set_while_a_promotion_waits_still_counts(
+    workspace: Workspace, train: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import components.tracking.promotion as module
+
+    versions = train()
+    seen = module._champion_versions
+
+    def marked_meanwhile(tracker: Tracker) -> dict[str, str | None]:
+        tracker.client.set_model_version_tag(AVATAR, "1", "marked", "withdrawn just now")
+        return seen(tracker)
+
+    monkeypatch.setattr(module, "_champion_versions", marked_meanwhile)
+    assert promote(workspace, versions).reason.endswith("withdrawn just now")

@@ -129,9 +129,15 @@ def test_nothing_is_left_of_it_and_all_of_the_rest(
     assert left["nfiles"] == 2
 
 
-def test_a_remote_that_is_away_is_told_and_can_be_done_later(checkout: Workspace) -> None:
+@pytest.mark.slow
+def test_a_remote_that_is_away_is_told_and_can_be_done_later(
+    checkout: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from flows.takedown import forget
 
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     remote = checkout.root.parent / "remote"
     config = checkout.root / ".dvc" / "config"
     text = config.read_text()

@@ -285,6 +285,17 @@ def test_the_commands(workspace: Workspace, train: Train, monkeypatch: pytest.Mo
     shown = runner.invoke(app, ["history"]).output
     assert "2 entries, ledger verified" in shown
     assert len(json.loads(runner.invoke(app, ["history", "--json"]).output)) == 2
+    assert "held: audit" in runner.invoke(app, ["hold", "--why", "audit"]).output
+    assert runner.invoke(app, ["release"]).output == "released\n"
+    shown = runner.invoke(app, ["history"]).output
+    assert "held         -  by" in shown
+    assert "sync_wins: 0.95 → 0.1  gain -0.85" in runner.invoke(app, ["diff"]).output
+    assert "none was recorded" in runner.invoke(app, ["lineage", "avatar@1", "--sync"]).output
+    facts = json.loads(runner.invoke(app, ["lineage", "avatar", "--json"]).output)
+    assert (facts["name"], facts["version"]) == (AVATAR, "2")
+    nobody = runner.invoke(app, ["lineage", "--clip", "ab"])
+    assert isinstance(nobody.exception, InputError)
+    assert isinstance(runner.invoke(app, ["lineage"]).exception, InputError)
 
 
 def test_other_clips_or_seeds_are_not_compared(workspace: Workspace, train: Train) -> None:

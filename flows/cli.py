@@ -82,15 +82,83 @@ def generate(
     seed: Annotated[int, typer.Option(min=0)] = 0,
     steps: Annotated[int, typer.Option(min=1, help="denoising steps; 0 keeps the model's own")] = 10,
     enhance: Annotated[bool, typer.Option(help="let the enhancer rewrite the text first")] = True,
+    mark: Annotated[bool, typer.Option(help="put the letters AI on every frame")] = False,
 ) -> None:
-    """Make a talking video with the champion pair: reference image + speech + text → mp4."""
+    """Make a talking video with the champion pair: reference image + speech + text → signed mp4."""
     from components.core.paths import find_workspace
     from flows.environment import prepare
     from flows.generation import generate_file
 
     workspace = find_workspace()
     prepare(workspace)
-    generate_file(workspace, image, audio, text, out, seed=seed, steps=steps, enhance=enhance)
+    generate_file(workspace, image, audio, text, out, seed=seed, steps=steps, enhance=enhance, mark=mark)
+
+
+@app.command()
+def rematch() -> None:
+    """Evaluate the champion on the newest pair's clips and seeds, so that the two can be compared."""
+    from components.core.paths import find_workspace
+    from flows.environment import prepare
+    from flows.rematch import rematch as again
+
+    workspace = find_workspace()
+    prepare(workspace)
+    judged = again(workspace)
+    if judged is None:
+        typer.echo("nothing to compare: there is no champion beside the newest pair")
+        return
+    typer.echo(
+        f"the champion's figures on set {judged.frozen} are registered; `syncdreamer promote` compares"
+    )
+
+
+@app.command()
+def forget(
+    clip: Annotated[str, typer.Option(help="clip id, or its beginning")] = "",
+    identity: Annotated[str, typer.Option(help="person, as `clips explain` names it")] = "",
+    source: Annotated[str, typer.Option(help="source, recording or file; also what joins it later")] = "",
+    why: Annotated[str, typer.Option(help="for the list and the ledger")] = "",
+    purge: Annotated[
+        bool, typer.Option(help="erase raw files, derived data, caches and remotes too")
+    ] = False,
+) -> None:
+    """Withdraw a clip, a person or a source: it is left out from now on, what learnt from it is marked."""
+    from components.core.paths import find_workspace
+    from flows.environment import prepare
+    from flows.takedown import forget as withdraw
+
+    workspace = find_workspace()
+    prepare(workspace)
+    withdraw(workspace, clip=clip, identity=identity, source=source, why=why, purge=purge)
+
+
+@app.command()
+def verify(
+    file: Annotated[Path, typer.Argument(help="a video that `generate` or a served model made")],
+    json: Annotated[bool, typer.Option("--json", help="machine-readable")] = False,
+) -> None:
+    """Check a video's content credentials: unchanged, by a known signer, and made with which models.
+
+    Exit status 3 if it was changed, bears no credentials, or its signer is not known here.
+    """
+    from components.core.errors import EXIT_GATE, InputError
+    from components.core.files import to_json
+    from components.core.paths import find_workspace
+    from components.tracking.credentials import verify as judge
+
+    try:
+        workspace = find_workspace()
+    except InputError:
+        workspace = None  # only the environment's keys count then
+    verdict = judge(file, workspace)
+    if json:
+        typer.echo(to_json(vars(verdict)))
+    else:
+        typer.echo(f"{file}: {verdict.status}: {verdict.reason}")
+        if verdict.facts:
+            typer.echo(f"{verdict.kind} by {verdict.signer or 'an unnamed signer'}: {to_json(verdict.facts)}")
+    if verdict.status != "trusted":
+        raise typer.Exit(EXIT_GATE)
 
 
 @app.command()

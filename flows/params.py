@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import Field, ValidationError
 
 from components.core.errors import InputError
-from components.core.params import Params
+from components.core.params import ABSENT, Params
 from flows.stages import STAGES
 
 
@@ -132,6 +132,8 @@ def _lines(name: str, section: Params, depth: int) -> list[str]:
     lines = [f"{indent}{name}:{'' if fields else ' {}'}"]
     for key, field in fields.items():
         value = getattr(section, key)
+        if field.json_schema_extra == ABSENT and value == field.default:
+            continue
         comment = f"  # {field.description}" if field.description else ""
         if isinstance(value, Params):
             nested = _lines(key, value, depth + 1)

@@ -16,20 +16,25 @@ from mlflow.pyfunc import PythonModel, PythonModelContext
 
 
 class Avatar(PythonModel):
-    """Columns image, audio (bytes of any common format), text, seed (optional) → column video (mp4 bytes)."""
+    """Columns image, audio (bytes of any common format), text, seed (optional) → video (signed mp4 bytes)."""
 
     def load_context(self, context: PythonModelContext) -> None:
         """Loads the pipeline."""
         from components.avatar.pipeline import SyncDreamerPipeline
+        from components.core.files import digest_tree
 
-        self.pipeline = SyncDreamerPipeline.from_pretrained(Path(context.artifacts["pipeline"]))
+        folder = Path(context.artifacts["pipeline"])
+        self.pipeline = SyncDreamerPipeline.from_pretrained(folder)
+        self.digest = digest_tree(folder)
 
     def predict(
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> pd.DataFrame:
         """One video a row."""
         from components.avatar.generate import generate
+        from components.core.files import digest_file
         from components.core.media import encode_video, read_audio, read_image
+        from components.tracking import credentials
 
         videos = []
         with tempfile.TemporaryDirectory() as folder:
@@ -41,7 +46,16 @@ class Avatar(PythonModel):
                 seed = row.get("seed")
                 seed = 0 if seed is None or pd.isna(seed) else int(seed)
                 frames = generate(self.pipeline, read_image(image), samples, row["text"], seed=seed)
-                videos.append(encode_video(frames, samples))
+                facts = credentials.generation(
+                    {"avatar": {"name": "syncdreamer-avatar", "version": "", "digest": self.digest}},
+                    {
+                        "image": digest_file(image),
+                        "audio": digest_file(audio),
+                        "text": credentials.text_digest(row["text"]),
+                    },
+                    seed=seed,
+                )
+                videos.append(credentials.signed(encode_video(frames, samples), facts))
         return pd.DataFrame({"video": videos})
 
 

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pydantic import BaseModel, ConfigDict
+
+ABSENT: dict[str, Any] = {"absent": True}
+"""`json_schema_extra` of a field that params.yaml names only when it is set."""
 
 
 class Params(BaseModel):

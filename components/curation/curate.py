@@ -17,6 +17,7 @@ from components.core.progress import say, track
 from components.curation import export
 from components.curation.decide import add_reason, decide
 from components.curation.duplicates import Print, find
+from components.curation.forgotten import tombstones, without_clips, without_files
 from components.curation.identities import assign_splits, cluster, label
 from components.curation.ingest import read_inventory
 from components.curation.ledger import Ledger, Segment, fingerprint
@@ -54,17 +55,18 @@ def run(params: CurateParams, workspace: Workspace, seed: int) -> None:
     """Writes artifacts/curate: manifest.parquet, shards/, thumbnails/, config.json and metrics.json.
 
     Raises:
-        InputError: the inventory or a model is missing, a raw file changed since the inventory was made, or
-            no clip at all was kept.
+        InputError: the inventory or a model is missing, a raw file changed since the inventory was made, the
+            tombstone list is not the one that `params` names, or no clip at all was kept.
     """
-    inventory = read_inventory(workspace)
+    stones = tombstones(params, workspace)
+    inventory = without_files(read_inventory(workspace), stones)
     models = digests(workspace.artifacts("perception"))
     job = Job(params, workspace, models, fingerprint({"models": models, "how": measuring(params)}))
     items = make_items(inventory, job)
     with Ledger(workspace.state("curate") / "ledger.sqlite") as ledger:
         lost = measure(items, job, ledger)
         scores = ledger.read(job.fingerprint, [item.key for item in items])
-    table = assemble(inventory, items, scores, lost, job)
+    table = without_clips(assemble(inventory, items, scores, lost, job), stones)
     table = choose(table, params)
     if not (table["decision"] == "keep").any():
         raise InputError(

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from components.core.params import Params
+from components.core.params import ABSENT, Params
 
 
 class SourceParams(Params):
@@ -115,6 +115,12 @@ class CurateParams(Params):
     )
     time_limit_s: float = Field(
         120.0, gt=0, description="Computing time after which a file is given up and told, seconds."
+    )
+    tombstones: str | None = Field(
+        None,
+        pattern="^[0-9a-f]{64}$",
+        description="SHA-256 of tombstones.jsonl; `syncdreamer forget` writes it.",
+        json_schema_extra=ABSENT,
     )
 
 

@@ -14,7 +14,7 @@ _HOMES = {
     "champion_paths": "registry",
     "Policy": "policy",
     "read_policy": "policy",
-    "Decision": "promotion",
+    "Decision": "book",
     "promote": "promotion",
     "rollback": "promotion",
     "history": "promotion",

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from components.core.errors import SyncDreamerError
-from components.core.files import to_json
+from components.core.files import to_json, write_text
 
 GENESIS = "0" * 64
 
@@ -89,7 +89,39 @@ class Ledger:
             file.write((to_json(entry, indent=None) + "\n").encode())
             file.flush()
             os.fsync(file.fileno())
+        self._remember([*rows, entry])
         return entry
+
+    @property
+    def head(self) -> Path:
+        """The end of the ledger as this checkout last wrote or took it: "<count> <hash>"."""
+        return self.folder / "head"
+
+    def _remember(self, rows: list[dict[str, Any]]) -> None:
+        write_text(self.head, f"{len(rows)} {rows[-1]['hash'] if rows else GENESIS}")
+
+    def ends_early(self, anchor: str) -> bool:
+        """Whether the ledger is whole as far as this checkout knows, but others have gone on since.
+
+        anchor: "<count> …" of the registry.
+        """
+        rows = self.verify()
+        if len(rows) >= int(anchor.split(" ")[0]) or not self.head.exists():
+            return False
+        known = self.head.read_text(encoding="utf-8")
+        return known == f"{len(rows)} {rows[-1]['hash'] if rows else GENESIS}"
+
+    def adopt(self, text: str) -> None:
+        """Takes a copy that goes on where this ledger ends.
+
+        Raises:
+            LedgerBroken: it is another history; nothing is changed.
+        """
+        before = self.path.read_text(encoding="utf-8") if self.path.exists() else ""
+        if not text.startswith(before):
+            raise LedgerBroken(f"{self.path} and the registry's copy tell different histories")
+        write_text(self.path, text)
+        self._remember(self.verify())
 
     def verify(self, anchor: str | None = None) -> list[dict[str, Any]]:
         """The entries, if each is unchanged and follows the one before.

@@ -80,7 +80,15 @@ SPECS: dict[str, ModelSpec] = {
                 ("seed", "long", False),
             ),
             outputs=(("video", "binary", True),),
-            requirements=("diffusers", "transformers", "mediapipe", "opencv-python-headless", "scipy"),
+            requirements=(
+                "diffusers",
+                "transformers",
+                "mediapipe",
+                "opencv-python-headless",
+                "scipy",
+                "cryptography",
+                "c2pa-python",
+            ),
         ),
         *(
             ModelSpec(

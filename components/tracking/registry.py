@@ -9,13 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components.core.errors import InputError, SyncDreamerError
-from components.core.files import read_json, to_json
+from components.core.files import to_json
 from components.core.paths import Workspace
+from components.tracking.evidence import read_figures, read_gates
 from components.tracking.models import SPECS, LoggedModel, find_model, log_model
 from components.tracking.models import content_digest as digest_of
 from components.tracking.runs import Tracker
@@ -28,7 +29,6 @@ AVATAR, ENHANCER = "syncdreamer-avatar", "syncdreamer-enhancer"
 STAGES = {AVATAR: "train_stage2", ENHANCER: "enhancer_grpo"}
 MODELS = tuple(STAGES)
 CHAMPION, PREVIOUS, CHALLENGER = "champion", "previous", "challenger"
-GATES = ("clips", "annotations", "latents", "checkpoint", "enhancer", "evaluation")
 MARKED_TAG = "marked"
 NEWEST_TAG = "newest"
 
@@ -38,7 +38,8 @@ class Pair:
     """An avatar version and an enhancer version that belong together.
 
     gates: name → passed. metrics: name → {"value", "low", "high", "n", "network"}.
-    marked: why a version must not be promoted (a tag on either version); empty if neither is marked.
+    frozen: names the clips, seeds and networks that the metrics were measured with. samples: where the single
+    clips' figures lie. marked: why a version must not be promoted (a tag on either version), or "".
     """
 
     id: str
@@ -50,6 +51,8 @@ class Pair:
     lock: str = ""
     git: str = ""
     data: str = ""
+    frozen: str = ""
+    samples: dict[str, str] = field(default_factory=dict)
     marked: str = ""
 
 
@@ -79,16 +82,18 @@ def register_pair(
         TemporaryFailure: the tracking server is away.
     """
     tracker = tracker or Tracker(workspace)
-    evidence = read_evidence(workspace)
+    gates = read_gates(workspace)
+    figures = read_figures(workspace.artifacts("evaluation", "metrics.json"))
     logged = {name: _logged(tracker, stage, runs or {}, parent) for name, stage in STAGES.items()}
     digests = {name: model.digest for name, model in logged.items()}
     identity = pair_id(digests[AVATAR], digests[ENHANCER])
-    common = {"lock": lock_digest, "git": git, "data": data_digest, "gates": to_json(evidence["gates"], None)}
+    common = {"lock": lock_digest, "git": git, "data": data_digest, "gates": to_json(gates, None)}
     with told():
         found = {name: _version(tracker, name, model, common) for name, model in logged.items()}
         versions = {name: str(version.version) for name, version in found.items()}
         record = {
-            **evidence,
+            "gates": gates,
+            **_with_samples(tracker, logged[AVATAR].run_id, identity, figures),
             "versions": versions,
             "digests": digests,
             "run_id": logged[AVATAR].run_id,
@@ -106,19 +111,55 @@ def register_pair(
     return versions
 
 
-def read_evidence(workspace: Workspace) -> dict[str, Any]:
-    """The verdict of every gate and the evaluation's metrics, from artifacts/."""
-    gates = {}
-    for name in GATES:
-        path = workspace.artifacts("gates", name, "verdict.json")
-        gates[name] = path.exists() and bool(read_json(path).get("passed"))
-    content = read_json(workspace.artifacts("evaluation", "metrics.json"))
-    rows = content.get("metrics") if isinstance(content, dict) else None
-    if not isinstance(rows, list):
-        raise InputError(f"{workspace.artifacts('evaluation', 'metrics.json')} lists no metrics")
-    fields = ("value", "low", "high", "n", "network")
-    metrics = {row["name"]: {field: row.get(field) for field in fields} for row in rows}
-    return {"gates": gates, "metrics": metrics}
+def _with_samples(tracker: Tracker, run_id: str, identity: str, figures: dict[str, Any]) -> dict[str, Any]:
+    """Evidence with the single clips' figures put away as an artifact of the run, bound by their digest."""
+    samples = figures.get("samples")
+    kept = {name: value for name, value in figures.items() if name != "samples"}
+    if not samples:
+        return kept
+    text = to_json(samples, None)
+    path = f"evaluation/{identity}-{figures['frozen']}.json"
+    with told():
+        tracker.client.log_text(run_id, text, path)
+    return kept | {"samples": {"path": path, "sha256": hashlib.sha256(text.encode()).hexdigest()}}
+
+
+def samples_of(tracker: Tracker, pair: Pair) -> dict[str, Any]:
+    """The single clips' figures behind a pair's metrics (see `evidence.Samples`); {} if none were kept.
+
+    Raises:
+        SyncDreamerError: they are not what was registered.
+    """
+    import mlflow
+
+    if not pair.samples:
+        return {}
+    uri = f"runs:/{pair.run_id}/{pair.samples['path']}"
+    with told():
+        text = mlflow.artifacts.load_text(uri)
+    if hashlib.sha256(text.encode()).hexdigest() != pair.samples["sha256"]:
+        raise SyncDreamerError(f"{uri} is not what was registered; evaluate the pair again")
+    return json.loads(text)
+
+
+def add_evaluation(tracker: Tracker, pair: Pair, figures: dict[str, Any]) -> Pair:
+    """Notes an evaluation of a registered pair on another frozen set; returns the pair as judged by it."""
+    found = _with_samples(tracker, pair.run_id, pair.id, figures)
+    with told():
+        for name, version in pair.versions.items():
+            tag = f"evaluated.{pair.id}.{figures['frozen']}"
+            tracker.client.set_model_version_tag(name, version, tag, to_json(found, None))
+    return replace(pair, **{"samples": {}, **found})
+
+
+def evaluated_on(tracker: Tracker, pair: Pair, frozen: str) -> Pair | None:
+    """The pair with its figures on a frozen set; None if it was never evaluated on that."""
+    if pair.frozen == frozen:
+        return pair
+    with told():
+        version = tracker.client.get_model_version(AVATAR, pair.versions[AVATAR])
+    tag = version.tags.get(f"evaluated.{pair.id}.{frozen}")
+    return replace(pair, **{"samples": {}, **json.loads(tag)}) if tag else None
 
 
 def _logged(tracker: Tracker, stage: str, runs: Mapping[str, str], parent: str | None) -> LoggedModel:
@@ -259,11 +300,26 @@ def champion_paths(workspace: Workspace, tracker: Tracker | None = None) -> dict
         SyncDreamerError: the two aliases do not name a pair.
     """
     tracker = tracker or Tracker(workspace)
+    return pair_paths(tracker, champion_pair(tracker))
+
+
+def champion_pair(tracker: Tracker) -> Pair:
+    """The champion pair.
+
+    Raises:
+        InputError: no pair was promoted yet.
+        SyncDreamerError: the two aliases do not name a pair.
+    """
     champion = alias_pair(tracker, CHAMPION)
     if champion is None:
         raise InputError("no pair was promoted yet; `syncdreamer run` trains, judges and promotes one")
+    return champion
+
+
+def pair_paths(tracker: Tracker, pair: Pair) -> dict[str, Path]:
+    """Local folders of a pair's models: "avatar" and "enhancer" (downloaded if the store is remote)."""
     return {
-        short: model_folder(tracker, name, champion.versions[name])
+        short: model_folder(tracker, name, pair.versions[name])
         for short, name in (("avatar", AVATAR), ("enhancer", ENHANCER))
     }
 

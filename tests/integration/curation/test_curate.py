@@ -246,3 +246,35 @@ def test_commands_explain_and_list(done: Workspace, monkeypatch: pytest.MonkeyPa
     assert (tmp_path / "s.png").stat().st_size > 500
     table: pd.DataFrame = read_parquet(done.artifacts("curate", "manifest.parquet"))
     assert len(table) == 9
+
+
+def test_what_was_withdrawn_is_gone_with_its_copies_and_the_rest_stays(
+    done: Workspace, tmp_path: Path
+) -> None:
+    from components.tracking.lineage import Index
+    from components.tracking.takedown import affected
+    from components.tracking.tombstones import Tombstone, add
+
+    before = read_parquet(done.artifacts("curate", "manifest.parquet")).set_index("file")
+    workspace = Workspace(tmp_path / "copy")
+    shutil.copytree(done.root, workspace.root)
+    (workspace.root / "params.yaml").write_text("curate:\n  workers: 1\n")
+    one, two = before.loc["demo/clean.mp4", "clip_id"], before.loc["demo/cut.mp4", "clip_id"].iloc[0]
+    stones = []
+    with Index.of(workspace) as index:
+        for clip_id in (one, two):
+            clips, files = affected(workspace, index, "clip", clip_id)
+            ids = tuple(clip.clip_id for clip in clips)
+            stones.append(Tombstone("clip", clip_id, ids, files, "2026-01-01T00:00:00+00:00", "me"))
+    digest = add(workspace, stones)
+    curate.run(PARAMS.model_copy(update={"tombstones": digest}), workspace, 0)
+    after = read_parquet(workspace.artifacts("curate", "manifest.parquet"))
+    assert set(before["clip_id"]) - set(after["clip_id"]) == {
+        one, two, before.loc["demo/a_copy.mp4", "clip_id"],
+    }  # fmt: skip
+    left = after.set_index("clip_id")["outcome"].to_dict()
+    assert left == {k: v for k, v in before.set_index("clip_id")["outcome"].to_dict().items() if k in left}
+    held = {sample.key for sample in read_shards(workspace.artifacts("curate", "shards"))}
+    assert held == set(after.loc[after["decision"] == "keep", "clip_id"])
+    with pytest.raises(InputError, match="tombstones"):
+        curate.run(PARAMS, workspace, 0)

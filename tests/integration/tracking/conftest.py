@@ -11,7 +11,7 @@ import pytest
 
 from components.core.files import write_json, write_text
 from components.core.paths import Workspace
-from components.tracking.registry import GATES
+from components.tracking.evidence import GATES
 
 METRICS = {
     "aperture_correlation_own": 0.6,
@@ -56,9 +56,10 @@ def train(workspace: Workspace) -> Callable[..., dict[str, str]]:
         enhancer: str = "e",
         gates: dict[str, bool] | None = None,
         drop: str = "",
+        seed: int = 0,
         **metrics: float,
     ) -> dict[str, str]:
-        outputs(workspace, avatar, enhancer, gates or {}, {**METRICS, **metrics}, drop)
+        outputs(workspace, avatar, enhancer, gates or {}, {**METRICS, **metrics}, drop, seed)
         return register_pair(workspace, lock_digest=f"lock-{avatar}-{enhancer}", git="0123abc")
 
     return make
@@ -71,6 +72,7 @@ def outputs(
     gates: dict[str, bool],
     metrics: dict[str, float],
     drop: str = "",
+    seed: int = 0,
 ) -> None:
     """Writes the artifacts that registration reads; the models' content is just their name."""
     write_text(workspace.artifacts("train_stage2", "pipeline", "config.json"), f'{{"name": "{avatar}"}}')
@@ -82,4 +84,37 @@ def outputs(
         for name, value in metrics.items()
         if name != drop
     ]
-    write_json(workspace.artifacts("evaluation", "metrics.json"), {"schema": 1, "metrics": rows})
+    content: dict[str, Any] = {"schema": 1, "protocol": {"frames": 125}, "metrics": rows}
+    content["items"] = items(metrics, seed)
+    write_json(workspace.artifacts("evaluation", "metrics.json"), content)
+
+
+def items(metrics: dict[str, float], seed: int = 0) -> list[dict[str, Any]]:
+    """16 single clips, all with the mean's figure; the enhancer's are of no clip, as in evaluation."""
+    own = {name: value for name, value in metrics.items() if not name.startswith("enhancer")}
+    own["sync_wins"] = metrics["sync_wins"]
+    return [
+        {"identity": f"p{n}", "reference": f"{n:016x}-0", "sound": f"{n:016x}-0", "seed": seed + n, **own}
+        for n in range(16)
+    ]
+
+
+def manifest(workspace: Workspace, rows: list[dict[str, Any]]) -> None:
+    """Writes the manifest of curation: clip_id, and of the rest what a row does not say."""
+    import pandas as pd
+
+    from components.core.files import write_parquet
+
+    table = pd.DataFrame(
+        [
+            {
+                "source": "demo", "file": f"demo/{row['clip_id'][:16]}.mp4", "decision": "keep",
+                "reasons": "",
+                "source_video": f"demo/{row['clip_id'][:16]}", "split": "train", "identity": "p1",
+                "duplicate_of": None, "licence": "CC0-1.0", "consent": True, "framing": "close-up",
+                "delivery": "speech", "duration": 6.0,
+            } | row
+            for row in rows
+        ]
+    )  # fmt: skip
+    write_parquet(workspace.artifacts("curate", "manifest.parquet"), table)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from components.core.errors import InputError
-from components.core.files import write_json
+from components.core.errors import InputError, SyncDreamerError
+from components.core.files import read_json, write_json
 from components.core.paths import Workspace
 from components.tracking.ledger import Ledger, LedgerBroken
 from components.tracking.policy import read_policy
@@ -25,9 +25,11 @@ from components.tracking.registry import (
     champion_paths,
     models_table,
     newest_pair,
+    register_pair,
     set_alias,
 )
 from components.tracking.runs import Tracker
+from tests.integration.tracking.conftest import METRICS, outputs
 
 Train = Callable[..., dict[str, str]]
 
@@ -283,3 +285,127 @@ def test_the_commands(workspace: Workspace, train: Train, monkeypatch: pytest.Mo
     shown = runner.invoke(app, ["history"]).output
     assert "2 entries, ledger verified" in shown
     assert len(json.loads(runner.invoke(app, ["history", "--json"]).output)) == 2
+    assert "held: audit" in runner.invoke(app, ["hold", "--why", "audit"]).output
+    assert runner.invoke(app, ["release"]).output == "released\n"
+    shown = runner.invoke(app, ["history"]).output
+    assert "held         -  by" in shown
+    assert "sync_wins: 0.95 → 0.1  gain -0.85" in runner.invoke(app, ["diff"]).output
+    assert "none was recorded" in runner.invoke(app, ["lineage", "avatar@1", "--sync"]).output
+    facts = json.loads(runner.invoke(app, ["lineage", "avatar", "--json"]).output)
+    assert (facts["name"], facts["version"]) == (AVATAR, "2")
+    nobody = runner.invoke(app, ["lineage", "--clip", "ab"])
+    assert isinstance(nobody.exception, InputError)
+    assert isinstance(runner.invoke(app, ["lineage"]).exception, InputError)
+
+
+def test_other_clips_or_seeds_are_not_compared(workspace: Workspace, train: Train) -> None:
+    from components.tracking.evidence import read_figures
+    from components.tracking.registry import add_evaluation, find_pair
+
+    first = train()
+    promote(workspace, first)
+    candidate = train(avatar="b", sync_wins=1.0, seed=100)
+    decision = promote(workspace, candidate)
+    assert decision.status == "refused"
+    assert "never evaluated on the candidate's clips and seeds" in decision.reason
+    tracker = Tracker(workspace)
+    # The champion is evaluated on the candidate's set, and did better there.
+    outputs(workspace, "a", "e", {}, {**METRICS, "sync_wins": 1.0}, seed=100)
+    figures = read_figures(workspace.artifacts("evaluation", "metrics.json"))
+    add_evaluation(tracker, find_pair(tracker, first), figures)
+    assert promote(workspace, candidate).reason == "no metric gains the required minimum"
+
+
+def test_a_gain_that_chance_explains_is_no_gain(workspace: Workspace, train: Train) -> None:
+    """Same means; in the second case the clips' gains scatter so much that signs could make them."""
+    promote(workspace, train())
+    metrics = workspace.artifacts("evaluation", "metrics.json")
+    candidate = train(avatar="b", sync_wins=1.0)
+    content = read_json(metrics)
+    for number, item in enumerate(content["items"]):
+        item["sync_wins"] = 1.0 + (4.0 if number % 2 else -4.0)
+    write_json(metrics, content)
+    assert register_pair(workspace) == candidate
+    decision = promote(workspace, candidate)
+    assert decision.status == "refused"
+    assert (
+        decision.reason == "no metric gains the required minimum beyond chance (not significant: sync_wins)"
+    )
+    (figure,) = [figure for figure in decision.figures if figure.name == "sync_wins"]
+    assert (figure.method, figure.n) == ("paired", 16)
+    assert figure.p is not None and figure.p > 0.05
+    entry = history(workspace)[-1]
+    assert entry["figures"][2]["p"] == figure.p
+
+
+def test_changed_single_figures_are_found(workspace: Workspace, train: Train) -> None:
+    promote(workspace, train())
+    better = train(avatar="b", sync_wins=1.0)
+    (path,) = (workspace.state("mlflow")).rglob(f"evaluation/{newest_pair(Tracker(workspace)).id}-*.json")
+    path.write_text(path.read_text().replace("1.0", "2.0", 1))
+    with pytest.raises(SyncDreamerError, match="is not what was registered"):
+        promote(workspace, better)
+
+
+def test_of_two_checkouts_that_share_a_registry_exactly_one_wins(
+    workspace: Workspace, train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = (workspace.state("mlflow") / "mlflow.db").as_posix()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{database}")
+    promote(workspace, train())
+    other = Workspace(tmp_path / "other")
+    assert [row["action"] for row in history(other)] == ["promoted"]
+    candidates = [train(avatar="b", sync_wins=1.0), train(avatar="c", sync_wins=1.0, identity_top1=1.0)]
+    context = multiprocessing.get_context("spawn")
+    gate, answers = context.Barrier(2), context.Queue()
+    racers = [
+        context.Process(target=_race, args=(place.root, candidate, gate, answers))
+        for place, candidate in zip((workspace, other), candidates, strict=True)
+    ]
+    for racer in racers:
+        racer.start()
+    decisions = [Decision.model_validate(answers.get(timeout=200)) for _ in racers]
+    for racer in racers:
+        racer.join()
+    assert sorted(decision.status for decision in decisions) == ["promoted", "refused"]
+    told = history(workspace)
+    assert [row["action"] for row in told] == ["promoted", "promoted", "refused"]
+    assert history(other) == told
+    path = ledger_of(other).path
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:1]))
+    with pytest.raises(LedgerBroken, match="entry 3, known to the registry, is gone"):
+        history(other)
+
+
+def test_a_dead_holder_is_outlived_and_a_living_one_is_waited_for(workspace: Workspace, train: Train) -> None:
+    from components.core.errors import TemporaryFailure
+    from components.tracking import lease
+
+    train()
+    tracker, ledger = Tracker(workspace), ledger_of(workspace)
+    create = tracker.client.create_registered_model
+    create(f"{lease.PREFIX}000004", {"owner": "ann:1", "until": "9999999999"})
+    with pytest.raises(TemporaryFailure, match="held by ann:1"), lease.exclusive(tracker, ledger, wait_s=0.1):
+        pass
+    tracker.client.set_registered_model_tag(f"{lease.PREFIX}000004", "until", "1")
+    with lease.exclusive(tracker, ledger):
+        (name,) = (m.name for m in tracker.client.search_registered_models(f"name LIKE '{lease.PREFIX}%'"))
+        assert name == f"{lease.PREFIX}000005"
+    with lease.exclusive(tracker, ledger):
+        pass
+
+
+def test_a_mark_set_while_a_promotion_waits_still_counts(
+    workspace: Workspace, train: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import components.tracking.promotion as module
+
+    versions = train()
+    seen = module._champion_versions
+
+    def marked_meanwhile(tracker: Tracker) -> dict[str, str | None]:
+        tracker.client.set_model_version_tag(AVATAR, "1", "marked", "withdrawn just now")
+        return seen(tracker)
+
+    monkeypatch.setattr(module, "_champion_versions", marked_meanwhile)
+    assert promote(workspace, versions).reason.endswith("withdrawn just now")

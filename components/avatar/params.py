@@ -150,7 +150,7 @@ class TrainStage1Params(TrainParams):
 class TrainStage2Params(TrainParams):
     """Stage 2: sound added; close-ups (and every other clip with sound, if named)."""
 
-    steps: int = Field(520, ge=0, description="Optimizer steps.")
+    steps: int = Field(560, ge=0, description="Optimizer steps.")
     framings: tuple[str, ...] = Field(("close-up",), min_length=1, description="Framings trained on.")
     sampling_steps: int = Field(
         1, ge=1, description="Default steps of the sampler; 1: the mean of what the conditions allow."

@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import mimetypes
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -136,12 +137,8 @@ class S3Client:
         """Objects whose key begins with the prefix, in order of keys, a page in memory at a time."""
         marker = ""
         while True:
-            more = {"StartAfter": marker} if marker else {}
-
-            def page(more: dict[str, str] = more) -> Any:
-                return self.client.list_objects_v2(Bucket=prefix.bucket, Prefix=prefix.key, **more)
-
-            answer = self._patiently(prefix, page)
+            where = {"Bucket": prefix.bucket, "Prefix": prefix.key, "StartAfter": marker}
+            answer = self._patiently(prefix, partial(self.client.list_objects_v2, **where))
             rows = answer.get("Contents", [])
             for row in rows:
                 yield S3Object(S3Url(prefix.bucket, row["Key"]), int(row["Size"]), row["ETag"].strip('"'))
@@ -202,11 +199,10 @@ class S3Client:
     def write(self, url: S3Url, content: bytes, metadata: Mapping[str, str] | None = None) -> None:
         """Writes a small object in one request; the server verifies its MD5."""
         noted = {**(metadata or {}), DIGEST_FIELD: hashlib.sha256(content).hexdigest()}
+        facts = {"ContentMD5": _md5(content), "ContentType": _kind(url), "Metadata": noted}
 
         def put() -> Any:
-            return self.client.put_object(
-                Bucket=url.bucket, Key=url.key, Body=content, ContentMD5=_md5(content), Metadata=noted
-            )
+            return self.client.put_object(Bucket=url.bucket, Key=url.key, Body=content, **facts)
 
         self._patiently(url, put)
 
@@ -226,19 +222,19 @@ class S3Client:
             raise ObjectMissing(f"{url} does not exist")
         path.parent.mkdir(parents=True, exist_ok=True)
         name = hashlib.sha256(f"{known.etag} {known.size}".encode()).hexdigest()[:12]
-        partial = path.with_name(f".{path.name}.{name}.part")
-        with partial.open("ab") as file:
+        part = path.with_name(f".{path.name}.{name}.part")
+        with part.open("ab") as file:
             if file.tell() > known.size:
                 file.truncate(0)
             for chunk in self.stream(url, file.tell(), known):
                 file.write(chunk)
         expected = sha256 or known.sha256
         try:
-            _check(url, expected, digest_file(partial) if expected else "")
+            _check(url, expected, digest_file(part) if expected else "")
         except InputError:
-            partial.unlink()
+            part.unlink()
             raise
-        partial.replace(path)
+        part.replace(path)
         return path
 
     def upload(self, path: Path, url: S3Url, metadata: Mapping[str, str] | None = None) -> S3Object:
@@ -248,7 +244,7 @@ class S3Client:
         their MD5 is that of the file's part.
 
         Raises:
-            InputError: the file is missing, or too large for its part size.
+            InputError: the file is missing.
             TemporaryFailure: the server stayed away; finished parts are kept.
         """
         if not path.is_file():
@@ -287,18 +283,16 @@ class S3Client:
 
     def _upload_parts(self, path: Path, url: S3Url, noted: Mapping[str, str]) -> None:
         size = path.stat().st_size
-        count = -(-size // self.part_size)
-        if count > LARGEST_PART_NUMBER:
-            raise InputError(
-                f"{path} has {size} bytes: more than {LARGEST_PART_NUMBER} parts; raise part_size"
-            )
+        smallest = -(-size // (LARGEST_PART_NUMBER * MIB)) * MIB
+        part_size = max(self.part_size, smallest)
+        count = -(-size // part_size)
         where = {"Bucket": url.bucket, "Key": url.key}
         upload = self._patiently(url, lambda: self._open_upload(url, noted))
         there = self._patiently(url, lambda: self._parts(where, upload))
         done: list[dict[str, Any]] = []
         with path.open("rb") as file:
             for number in range(1, count + 1):
-                body = file.read(self.part_size)
+                body = file.read(part_size)
                 etag = there.get(number, "")
                 if etag != hashlib.md5(body, usedforsecurity=False).hexdigest():
 
@@ -327,7 +321,9 @@ class S3Client:
         for row in answer.get("Uploads", []):
             if row["Key"] == url.key:
                 return str(row["UploadId"])
-        made = self.client.create_multipart_upload(Bucket=url.bucket, Key=url.key, Metadata=dict(noted))
+        made = self.client.create_multipart_upload(
+            Bucket=url.bucket, Key=url.key, ContentType=_kind(url), Metadata=dict(noted)
+        )
         return str(made["UploadId"])
 
     def _parts(self, where: dict[str, str], upload: str) -> dict[int, str]:
@@ -387,6 +383,10 @@ def _told(error: Any, url: S3Url) -> SyncDreamerError:
     if status == "403":
         return InputError(f"{url}: the server allows this identity no such access ({code})")
     return SyncDreamerError(f"{url}: the server answered {code or status}")
+
+
+def _kind(url: S3Url) -> str:
+    return mimetypes.guess_type(url.key)[0] or "application/octet-stream"
 
 
 def _md5(content: bytes) -> str:

@@ -1,4 +1,4 @@
-"""One S3 server for the module; every test gets a bucket of its own."""
+"""One S3 server a test process; every test that asks for it gets a bucket of its own."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ export OMP_NUM_THREADS ?= 1
 # Each stage is a process: compiled modules halve what its imports cost.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup run test test-slow test-gpu lint types bench clean
+.PHONY: help setup run test test-slow test-gpu lint types bench validate-infra clean
 
 help:
 	@grep -E '^#   make' Makefile | sed 's/^# *//'
@@ -50,6 +50,9 @@ types: $(STAMP)
 
 bench: $(STAMP)
 	@$(BIN)/python -m pytest tests/benchmarks -s --override-ini=addopts= -q
+
+validate-infra: $(STAMP)
+	@$(BIN)/python infra/validate.py
 
 clean:
 	rm -rf artifacts state .venv

@@ -2,8 +2,8 @@
 
 Compose and Kubernetes files are checked against the published JSON schemas in infra/schemas (Compose
 Specification; Kubernetes 1.34, strict: an unknown key is an error), then for references that no schema sees:
-names of services, volumes, config maps, secrets' keys, ports, selectors, files. Dockerfile, kustomization, Slurm
-script and Prefect's file have no schema here: their structure is checked by the rules below, which is less.
+names of services, volumes, config maps, secrets' keys, ports, selectors, files. Dockerfile, kustomization,
+Slurm script and Prefect's file have no schema here: the rules below check their structure, which is less.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ SBATCH = {
 PREFECT = {"name", "prefect-version", "build", "push", "pull", "definitions", "deployments"}
 DEPLOYMENT = {
     "name", "description", "entrypoint", "work_pool", "parameters", "schedules", "schedule", "tags",
-    "version", "concurrency_limit", "triggers", "enforce_parameter_schema", "pull", "build", "push", "job_variables",
-    "paused",
+    "version", "concurrency_limit", "triggers", "enforce_parameter_schema", "pull", "build", "push",
+    "job_variables", "paused",
 }  # fmt: skip
 POOL = {"name", "work_queue_name", "job_variables"}
 
@@ -114,8 +114,9 @@ def kubernetes(folder: Path) -> Problems:
                 yield f"{name}: no schema of {kind}; add it to infra/schemas/prune_kubernetes.py"
                 continue
             schema = {**schemas["kinds"][kind], "$defs": schemas["$defs"]}
-            yield from (f"{name}: {problem}" for problem in against(schema, content))
-            objects.append((name, content))
+            broken = list(against(schema, content))
+            yield from (f"{name}: {problem}" for problem in broken)
+            objects += [] if broken else [(name, content)]
     names = [(content["kind"], content["metadata"]["name"]) for _, content in objects]
     yield from (f"{kind} {name} comes twice" for kind, name in set(names) if names.count((kind, name)) > 1)
     yield from references(objects)

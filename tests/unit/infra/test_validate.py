@@ -56,7 +56,7 @@ BROKEN = [
         "${PG}@postgres/mlflow",
         "PG has no default",
     ),
-    ("compose.yaml", "    init: true", "    init: true\n    init: true", "comes twice"),
+    ("compose.yaml", "  init: true", "  init: true\n  init: true", "comes twice"),
     ("k8s/base/mlflow.yaml", "containerPort: 5000", "containerport: 5000", "containerport"),
     ("k8s/base/mlflow.yaml", "replicas: 1", "replicas: one", "'one' is not of type 'integer'"),
     ("k8s/base/mlflow.yaml", "$(POSTGRES_PASSWORD)", "$(PASSWORD)", "$(PASSWORD) is set by nothing"),
@@ -83,7 +83,7 @@ BROKEN = [
     ("Dockerfile", "COPY flows flows", "COPY flow flows", "COPY flow: there is no such file"),
     ("Dockerfile", "WORKDIR /workspace", "WORKDRI /workspace", "WORKDRI"),
     ("slurm/train.sbatch", "#SBATCH --nodes=2", "#SBATCH --node=2", "unknown option --node"),
-    ("slurm/train.sbatch", "else\n", "", "syntax error"),
+    ("slurm/train.sbatch", "fi' ", "fi ", "unexpected EOF"),
     ("deepspeed/zero2_bf16.json", "{", "[", "Expecting"),
 ]
 

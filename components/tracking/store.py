@@ -83,7 +83,7 @@ def experiment_id(client: MlflowClient, workspace: Workspace, name: str = EXPERI
 
 @contextmanager
 def told() -> Iterator[None]:
-    """Turns the failures of MLflow and of its artifacts' store into the project's; temporary ones are told so."""
+    """Turns failures of MLflow and of its artifacts' store into the project's own errors."""
     from boto3.exceptions import S3UploadFailedError
     from botocore.exceptions import BotoCoreError, ClientError
     from mlflow.exceptions import MlflowException

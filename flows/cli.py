@@ -94,6 +94,20 @@ def generate(
 
 
 @app.command()
+def experiments() -> None:
+    """Write DVC's experiments (`dvc exp run`) to MLflow, each once, under its own name; list them."""
+    from components.core.paths import find_workspace
+    from flows.environment import prepare
+    from flows.experiments import record_experiments
+
+    workspace = find_workspace()
+    prepare(workspace)
+    for one in record_experiments(workspace):
+        state = "new" if one.new else "known"
+        typer.echo(f"{one.name:24} {one.rev[:7]}  of {one.baseline[:7]}  {state:6} MLflow run {one.run_id}")
+
+
+@app.command()
 def doctor() -> None:
     """Say what is installed, which weights are stand-ins, which accelerator there is, and what is missing."""
     from components.core.paths import find_workspace

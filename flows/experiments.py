@@ -1,7 +1,7 @@
 """DVC's experiments as MLflow runs: one a commit, under the experiment's name, however it was run.
 
-`dvc exp run`, the queue and parallel workers know nothing of MLflow. What an experiment changed and reached lies
-in its commit and in DVC's cache; from there it is written to MLflow once.
+`dvc exp run`, the queue and parallel workers know nothing of MLflow. What an experiment changed and reached
+lies in its commit and in DVC's cache; from there it is written to MLflow once.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ def dvc(root: Path, *arguments: str) -> subprocess.Popen[bytes]:
 
 def interrupted(process: subprocess.Popen[bytes], server: S3Server, ready: Callable[[], bool]) -> None:
     """Kills the server in the middle, and the command that would wait for it for minutes."""
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 240
     while not ready():
         assert process.poll() is None, "it ended before the server was killed"
         assert time.monotonic() < deadline

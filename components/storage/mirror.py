@@ -110,13 +110,19 @@ class Mirror:
             "texts": dict(snapshot.texts),
         }
         self.client.write(self.url / MANIFEST, to_json(content).encode())
-        kept = {snapshot.name, former["snapshot"] if former else ""}
-        base = f"{self.url.key.rstrip('/')}/"
-        for row in self.client.list(S3Url(self.url.bucket, base)):
-            name = row.url.key.removeprefix(base)
-            if name != MANIFEST and name.split("/")[0] not in kept:
-                self.client.delete(row.url)
+        self._prune({snapshot.name, former["snapshot"] if former else ""})
         return True
+
+    def _prune(self, kept: set[str]) -> None:
+        """Removes other snapshots; an identity that may not is no failure: a lifecycle rule can do it too."""
+        base = f"{self.url.key.rstrip('/')}/"
+        try:
+            for row in self.client.list(S3Url(self.url.bucket, base)):
+                name = row.url.key.removeprefix(base)
+                if name != MANIFEST and name.split("/")[0] not in kept:
+                    self.client.delete(row.url)
+        except SyncDreamerError as error:
+            say(f"  checkpoint mirror: older checkpoints stay ({error})")
 
     def restore(self, folder: Path, newer_than: int = -1) -> str:
         """Fetches the mirrored checkpoint if its step is above `newer_than`; returns its name, else "".

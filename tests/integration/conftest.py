@@ -8,12 +8,16 @@ from pathlib import Path
 import pytest
 
 from components.storage.s3 import S3Client, S3Url
-from tests.s3_server import S3Server
+from tests.s3_server import S3Server, identity
+
+TRAINER = ("trainer", "trainer-secret")
+"""May read, write and list the bucket `checkpoints`, nothing else."""
 
 
 @pytest.fixture(scope="session")
 def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    server = S3Server(tmp_path_factory.mktemp("s3"))
+    rights = [f"{action}:checkpoints" for action in ("Read", "Write", "List")]
+    server = S3Server(tmp_path_factory.mktemp("s3"), [identity("trainer", *TRAINER, rights)])
     try:
         yield server.start()
     finally:

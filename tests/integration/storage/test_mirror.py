@@ -137,3 +137,28 @@ def test_a_wrong_manifest_is_refused(bucket: S3Url, tmp_path: Path) -> None:
     )
     with pytest.raises(InputError, match="leaves its folder"):
         Mirror(url).restore(tmp_path / "work")
+
+
+def test_least_privilege(
+    server: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A trainer's identity is enough for the mirror, and for nothing else."""
+    for name in ("checkpoints", "data"):
+        S3Client().make_bucket(name)
+    for name, value in server.environment("trainer", "trainer-secret").items():
+        monkeypatch.setenv(name, value)
+    mirror = Mirror(S3Url("checkpoints", "syncdreamer/key"), S3Client(part_size=5 * MIB))
+    for step in (10, 20, 30):
+        assert mirror.store(tmp_path / "here", checkpoint(tmp_path / "here", step, 6 * MIB))
+    assert mirror.restore(tmp_path / "there") == "step-30"
+    with pytest.raises(InputError, match="no such access"):
+        S3Client().write(S3Url("data", "x"), b"x")
+    with pytest.raises(InputError, match="no such access"):
+        list(S3Client().list(S3Url("data", "")))
+
+    def denied(url: S3Url) -> None:
+        raise InputError(f"{url}: the server allows this identity no such access (AccessDenied)")
+
+    monkeypatch.setattr(mirror.client, "delete", denied)
+    assert mirror.store(tmp_path / "here", checkpoint(tmp_path / "here", 40))
+    assert "older checkpoints stay" in capfd.readouterr().err

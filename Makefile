@@ -10,7 +10,7 @@ export OMP_NUM_THREADS ?= 1
 # Each stage is a process: compiled modules halve what its imports cost.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup run test test-slow test-gpu lint types bench clean
+.PHONY: help setup run test test-slow test-gpu test-services lint types bench validate-infra clean
 
 help:
 	@grep -E '^#   make' Makefile | sed 's/^# *//'
@@ -40,6 +40,10 @@ test-slow: $(STAMP)
 test-gpu: $(STAMP)
 	@$(BIN)/python -m pytest -m gpu
 
+# The whole chain against Prefect and MLflow on PostgreSQL, with files on S3; minutes.
+test-services: $(STAMP)
+	@$(BIN)/python -m pytest -m slow -rs tests/end_to_end/test_servers.py
+
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -50,6 +54,9 @@ types: $(STAMP)
 
 bench: $(STAMP)
 	@$(BIN)/python -m pytest tests/benchmarks -s --override-ini=addopts= -q
+
+validate-infra: $(STAMP)
+	@$(BIN)/python infra/validate.py
 
 clean:
 	rm -rf artifacts state .venv

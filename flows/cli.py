@@ -18,7 +18,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-ROOM_COMMANDS = ("corpus", "curation", "evaluation", "perception", "tracking")
+ROOM_COMMANDS = ("corpus", "curation", "evaluation", "perception", "storage", "tracking")
 """Rooms with a `commands.py`; its `register(app)` adds the room's commands."""
 
 
@@ -159,6 +159,20 @@ def verify(
             typer.echo(f"{verdict.kind} by {verdict.signer or 'an unnamed signer'}: {to_json(verdict.facts)}")
     if verdict.status != "trusted":
         raise typer.Exit(EXIT_GATE)
+
+
+@app.command()
+def experiments() -> None:
+    """Write DVC's experiments (`dvc exp run`) to MLflow, each once, under its own name; list them."""
+    from components.core.paths import find_workspace
+    from flows.environment import prepare
+    from flows.experiments import record_experiments
+
+    workspace = find_workspace()
+    prepare(workspace)
+    for one in record_experiments(workspace):
+        state = "new" if one.new else "known"
+        typer.echo(f"{one.name:24} {one.rev[:7]}  of {one.baseline[:7]}  {state:6} MLflow run {one.run_id}")
 
 
 @app.command()

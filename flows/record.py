@@ -9,6 +9,7 @@ from typing import Any
 
 from components.core.files import read_json, write_json
 from components.core.paths import Workspace
+from components.storage.publish import publish_if_asked
 from components.tracking.models import SPECS, log_model
 from components.tracking.registry import models_table
 from components.tracking.runs import Input, Tracker
@@ -124,7 +125,9 @@ class Recorder:
 
         info = self.run_info()
         write_json(self.workspace.root / "state" / "run_info.json", info)
-        return build_report(self.workspace, info)
+        path = build_report(self.workspace, info)
+        publish_if_asked(self.workspace)
+        return path
 
     def close(self, status: str) -> None:
         """Ends the parent run (a failed stage has ended it already)."""

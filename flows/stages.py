@@ -73,6 +73,7 @@ STAGES: dict[str, Stage] = {
         _gate("enhancer", "GateEnhancerParams"),
         _stage("evaluate", "evaluation.evaluate", "EvaluateParams", "evaluation"),
         _gate("evaluation", "GateEvaluationParams"),
+        _stage("curves", "evaluation.curves", "CurvesParams"),
     )
 }
 

@@ -21,10 +21,14 @@ from components.core.files import read_json, to_json, write_json
 from components.core.params import Params
 from components.core.paths import Workspace
 from components.core.progress import say
+from components.storage.mirror import FINISHED, Snapshot, mirrored
 
 JOB, DONE, RESULT, HISTORY, CHECKPOINTS, FAILURE = (
     "job.json", "done.json", "result", "history.jsonl", "checkpoints", "failure-%d.json",
 )  # fmt: skip
+WHOLE = "whole"
+"""File in the checkpoints' folder: names the newest one that every rank has finished. (DeepSpeed writes its
+own `latest` while other ranks may still be writing.)"""
 
 
 class Job(Params):
@@ -69,6 +73,23 @@ def per_rank(batch: int, ranks: int) -> int:
     return batch // ranks
 
 
+def newest_snapshot(folder: Path) -> Snapshot | None:
+    """What a mirror must hold of a training: its result when it is done, else its newest checkpoint."""
+    if (folder / DONE).exists():
+        return Snapshot("done", FINISHED, (*_below(folder, folder / RESULT), HISTORY, DONE))
+    marker = folder / CHECKPOINTS / WHOLE
+    if not marker.exists():
+        return None
+    tag = marker.read_text(encoding="utf-8")
+    files = (*_below(folder, folder / CHECKPOINTS / tag), HISTORY)
+    texts = tuple((f"{CHECKPOINTS}/{name}", tag) for name in (WHOLE, "latest"))
+    return Snapshot(tag, int(tag.removeprefix("step-")), files, texts)
+
+
+def _below(folder: Path, place: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in place.rglob("*") if path.is_file())
+
+
 def train(job: Job, state: Path, root: Path) -> Path:
     """Trains `job` (or goes on with it, or finds it done) below `state`; the task reads below `root`.
 
@@ -99,7 +120,10 @@ def train(job: Job, state: Path, root: Path) -> Path:
         "TORCH_CPP_LOG_LEVEL": "ERROR",
         "PYTHONPATH": os.pathsep.join(filter(None, [code, os.environ.get("PYTHONPATH")])),
     }
-    ended = subprocess.run(command, env=environment, check=False)
+    with mirrored(folder, f"{state.name}/{job.key}", newest_snapshot):
+        if (folder / DONE).exists():
+            return folder
+        ended = subprocess.run(command, env=environment, check=False)
     failures = [read_json(path) for path in sorted(folder.glob("failure-*.json"))]
     if failures:
         kind = InputError if failures[0]["kind"] == "InputError" else SyncDreamerError

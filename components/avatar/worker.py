@@ -18,7 +18,7 @@ import torch  # noqa: E402
 import torch.distributed as dist  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
-from components.avatar.training import CHECKPOINTS, DONE, FAILURE, HISTORY, JOB, RESULT, Job  # noqa: E402
+from components.avatar.training import CHECKPOINTS, DONE, FAILURE, HISTORY, JOB, RESULT, WHOLE, Job  # noqa: E402
 from components.core.errors import InputError, SyncDreamerError  # noqa: E402
 from components.core.files import append_jsonl, read_jsonl, to_json, write_json, write_text  # noqa: E402
 from components.core.progress import track  # noqa: E402
@@ -145,6 +145,8 @@ class Loop:
             tag=f"step-{self.done:06d}",
             client_state={"step": self.done, "average": average},
         )
+        if self.rank == 0:  # saving ends with a barrier: every rank's files are whole
+            write_text(self.folder / CHECKPOINTS / WHOLE, f"step-{self.done:06d}")
 
     def _step(self) -> Losses:
         batch = self.task.batch(self.done, self.rank)

@@ -209,7 +209,8 @@ def run(params: EnhancerGrpoParams, workspace: Workspace, seed: int) -> None:
     from components.enhancer.enhance import pack
     from components.enhancer.model import Enhancer
     from components.enhancer.scoring import Scorer, measure
-    from components.enhancer.training import content_key, write_history
+    from components.enhancer.training import content_key, newest_snapshot, write_history
+    from components.storage.mirror import mirrored
 
     start = require(workspace.artifacts(SOURCE, "model"), f"syncdreamer stage {SOURCE}")
     sft = read_json(workspace.artifacts(SOURCE, "metrics.json"))
@@ -223,7 +224,9 @@ def run(params: EnhancerGrpoParams, workspace: Workspace, seed: int) -> None:
     judge = digest_tree(workspace.artifacts("perception", "image_text"))
     key = content_key(STAGE, params, seed, data.inputs(workspace), digest_tree(start), judge)
     before = measure(scorer, Enhancer.load(start), held_out, params.held_out, seed)
-    enhancer, history = train(start, pool, scorer, params, seed, workspace.state(STAGE, key))
+    work = workspace.state(STAGE, key)
+    with mirrored(work, f"{STAGE}/{key}", newest_snapshot):
+        enhancer, history = train(start, pool, scorer, params, seed, work)
     after = measure(scorer, enhancer, held_out, params.held_out, seed)
     out = workspace.artifacts(STAGE)
     enhancer.save(out / "model")

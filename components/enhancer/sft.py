@@ -124,12 +124,14 @@ def run(params: EnhancerSftParams, workspace: Workspace, seed: int) -> None:
     from components.enhancer import data
     from components.enhancer.enhance import pack
     from components.enhancer.scoring import Scorer, measure
-    from components.enhancer.training import content_key, write_history
+    from components.enhancer.training import content_key, newest_snapshot, write_history
+    from components.storage.mirror import mirrored
 
     pool, held_out = data.training_pool(workspace), data.held_out_pool(workspace)
     say(f"enhancer SFT: {len(pool)} pictures, {int(pool.clips.sum())} of them of curated clips")
     work = workspace.state(STAGE, content_key(STAGE, params, seed, data.inputs(workspace)))
-    enhancer, history = train(pool, params, seed, work)
+    with mirrored(work, f"{STAGE}/{work.name}", newest_snapshot):
+        enhancer, history = train(pool, params, seed, work)
     measured = measure(Scorer.load(workspace), enhancer, held_out, params.held_out, seed)
     out = workspace.artifacts(STAGE)
     enhancer.save(out / "model")

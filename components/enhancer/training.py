@@ -16,6 +16,7 @@ from transformers import TrainerCallback
 from components.core.files import digest_sources, to_json, write_text
 from components.core.params import Params
 from components.core.progress import say
+from components.storage.mirror import Snapshot
 
 NEEDED = ("trainer_state.json", "model.safetensors", "optimizer.pt", "scheduler.pt", "rng_state.pth")
 SAY_EVERY = 50
@@ -47,6 +48,18 @@ def last_checkpoint(work: Path) -> Path | None:
                 continue
             found.append((int(state["global_step"]), path))
     return max(found)[1] if found else None
+
+
+def newest_snapshot(work: Path) -> Snapshot | None:
+    """What a mirror must hold of a work folder: its newest whole checkpoint."""
+    found = last_checkpoint(work)
+    if found is None:
+        return None
+    last = "trainer_state.json"
+    names = [path.relative_to(found).as_posix() for path in sorted(found.rglob("*")) if path.is_file()]
+    names = [*(name for name in names if name != last), last]
+    step = int(found.name.removeprefix("checkpoint-"))
+    return Snapshot(found.name, step, tuple(f"{found.name}/{name}" for name in names))
 
 
 def quiet() -> None:

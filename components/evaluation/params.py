@@ -33,3 +33,7 @@ class EvaluateParams(Params):
         192, ge=64, multiple_of=2, description="side of the clips made for watching, px"
     )
     workers: int = Field(0, ge=0, description="processes; 0: one per available core. Changes no byte")
+
+
+class CurvesParams(Params):
+    """Nothing to set: tables of what the trainings noted."""

@@ -83,13 +83,22 @@ def experiment_id(client: MlflowClient, workspace: Workspace, name: str = EXPERI
 
 @contextmanager
 def told() -> Iterator[None]:
-    """Turns MLflow's failures into the project's: temporary ones may be tried again."""
+    """Turns failures of MLflow and of its artifacts' store into the project's own errors."""
+    from boto3.exceptions import S3UploadFailedError
+    from botocore.exceptions import BotoCoreError, ClientError
     from mlflow.exceptions import MlflowException
+    from requests.exceptions import RequestException
 
     try:
         yield
     except MlflowException as error:
         raise failure(error) from error
+    except ClientError as error:
+        busy = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) >= 500
+        kind = TemporaryFailure if busy else SyncDreamerError
+        raise kind(f"MLflow's artifacts: {hide(str(error).splitlines()[0])}") from error
+    except (BotoCoreError, S3UploadFailedError, RequestException) as error:
+        raise TemporaryFailure(f"MLflow's artifacts: {hide(str(error).splitlines()[0])}") from error
 
 
 def failure(error: Any) -> SyncDreamerError:

@@ -1,0 +1,3 @@
+-- Run once, by the PostgreSQL image, on an empty data folder: one database a service.
+CREATE DATABASE prefect;
+CREATE DATABASE mlflow;

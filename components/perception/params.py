@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from components.core.params import Params
@@ -81,3 +83,25 @@ class ServiceParams(Params):
     prompt_price: float = Field(1.25, ge=0, description="money per million prompt tokens")
     output_price: float = Field(10.0, ge=0, description="money per million output tokens, thinking included")
     currency: str = Field("USD", description="what money is counted in")
+
+
+class VisionLanguageParams(Params):
+    """A local Qwen2-VL."""
+
+    folder: str | None = Field(None, description="folder with Qwen2-VL-7B-Instruct; never downloaded here")
+    batch: int = Field(8, ge=1, description="questions that are answered together")
+    least_pixels: int = Field(
+        56 * 56, ge=784, description="smaller pictures are scaled up to this many pixels"
+    )
+    most_pixels: int = Field(512 * 512, ge=784, description="larger pictures are scaled down to this many")
+    precision: Literal["float32", "bfloat16", "float16"] = Field(
+        "bfloat16", description="numbers that the weights are kept in"
+    )
+    device: str = Field("auto", description="auto, cpu, cuda or cuda:N")
+
+
+class DescriberParams(Params):
+    """A large model that looks at pictures, in the place of a small one."""
+
+    service: ServiceParams = Field(ServiceParams(), description="how it is asked: limits, prices, budget")
+    qwen: VisionLanguageParams = Field(VisionLanguageParams(), description="the local model, where it is one")

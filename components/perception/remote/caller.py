@@ -255,7 +255,9 @@ def _read(question: Question, text: str) -> tuple[Any, str]:
     if question.schema is None:
         return (text, "") if text.strip() else (None, "it is empty.")
     try:
-        return question.schema.model_validate_json(unfenced(text)), ""
+        value = question.schema.model_validate_json(unfenced(text))
+        problem = question.check(value) if question.check else ""
+        return (None, problem) if problem else (value, "")
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(map(str, first["loc"])) or "the answer"

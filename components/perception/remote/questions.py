@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
@@ -37,6 +38,8 @@ class Question:
     pictures: tuple[NDArray[np.uint8], ...] = ()
     schema: type[BaseModel] | None = None
     max_tokens: int = 1024
+    check: Callable[[Any], str] | None = None
+    """What is wrong with a validated answer, a sentence; "" if nothing is."""
 
     @cached_property
     def content(self) -> str:

@@ -27,7 +27,8 @@ MAX_MIDDLE_MARKERS = 2
 
 _STAGES = {
     "beginning": r"at first|at the (?:beginning|start)|in the beginning|initially|to begin(?: with)?"
-    r"|(?:^|(?<=[.;:!?,] ))first\b|first(?=,| they\b| the\b| she\b| he\b)"
+    r"|(?:^|(?<=[.;:!?,] ))first(?= an?\b| there\b| it\b| his\b| her\b| their\b| comes\b)"
+    r"|first(?=,| they\b| the\b| she\b| he\b)"
     r"|(?:begins?|starts?|beginning|starting) (?:by|with)",
     "middle": r"then|next(?! to\b)|after that|afterwards?|after a moment|midway|halfway(?: through)?"
     r"|in the middle|meanwhile|subsequently|(?:^|(?<=[.;:!?,] ))second(?:ly)?(?=,)",

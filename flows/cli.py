@@ -18,7 +18,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+<<<<<<< HEAD
 ROOM_COMMANDS = ("corpus", "curation", "evaluation", "perception", "storage", "tracking")
+=======
+ROOM_COMMANDS = ("corpus", "curation", "enhancer", "evaluation", "perception", "tracking")
+>>>>>>> h/enhancer
 """Rooms with a `commands.py`; its `register(app)` adds the room's commands."""
 
 

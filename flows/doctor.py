@@ -22,13 +22,13 @@ PACKAGES = [
     "boto3",
     "torchmetrics",
     "trl",
+    "google-genai",
     "mediapipe",
     "av",
     "webdataset",
 ]
 EXTRAS = {
     "ray": "ray",
-    "gemini": "google.genai",
     "insightface": "insightface",
     "vllm": "vllm",
     "gpu": "flash_attn",

@@ -69,9 +69,27 @@ def run(params: AnnotateParams, workspace: Workspace, seed: int) -> None:
             raise InputError(f"{jobs[index][0].name}: {result.why}")
         rows += result
     rows.sort(key=lambda row: row["clip_id"])
+    if params.attributes_by != "small" or params.captions_by != "small":
+        rows = _by_large_models(rows, folder, params, workspace)
     table = pd.DataFrame(rows, columns=list(COLUMNS))
     write_parquet(folder / "annotations.parquet", table)
     write_json(folder / "metrics.json", figures(table))
+
+
+def _by_large_models(
+    rows: list[dict[str, Any]], folder: Path, params: AnnotateParams, workspace: Workspace
+) -> list[dict[str, Any]]:
+    """Rows with the large models' answers; writes quarantine.parquet."""
+    import pandas as pd
+
+    from components.curation.describe import QUARANTINE, redescribe
+    from components.perception.captions import with_actions
+    from components.perception.text import TextEncoder
+
+    count = TextEncoder.load(workspace.artifacts("perception", "text")).count_tokens
+    kept, quarantined = redescribe(rows, folder / "frames", params, workspace, count, with_actions)
+    write_parquet(folder / "quarantine.parquet", pd.DataFrame(quarantined, columns=list(QUARANTINE)))
+    return kept
 
 
 class Annotator:

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from components.core.params import ABSENT, Params
+from components.perception.params import DescriberParams
 
 
 class SourceParams(Params):
@@ -135,4 +136,13 @@ class AnnotateParams(Params):
     max_actions: int = Field(2, ge=0, description="Most actions named in the instruction text.")
     text_order: Literal["caption_first", "actions_first"] = Field(
         "caption_first", description="Order of caption and actions in the instruction text."
+    )
+    attributes_by: Literal["small", "qwen2-vl", "gemini"] = Field(
+        "small", description="Who reads attributes from the reference frame."
+    )
+    captions_by: Literal["small", "gemini", "qwen2-vl"] = Field(
+        "small", description="Who writes captions of the reference frame."
+    )
+    describer: DescriberParams = Field(
+        DescriberParams(), description="How the large model is asked, where one is."
     )

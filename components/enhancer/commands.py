@@ -1,9 +1,9 @@
-"""`syncdreamer enhance`: a picture and a short instruction -> the enhanced prompt."""
+"""Commands: `enhance` a prompt, `sweep-rewards` over the composite's weights, `explain-gain` of GRPO."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -11,6 +11,8 @@ import typer
 def register(app: typer.Typer) -> None:
     """Adds the room's commands."""
     app.command(name="enhance")(enhance)
+    app.command(name="sweep-rewards")(sweep_rewards)
+    app.command(name="explain-gain")(explain_gain)
 
 
 def enhance(
@@ -40,10 +42,72 @@ def enhance(
     typer.echo(prompt)
     if explain:
         seen = enhancer.read(picture)
-        graded = Scorer.load(workspace).grade([seen], [text], [prompt])[0]
+        graded = Scorer.load(workspace).grade([seen], [text], [prompt], [picture])[0]
         seen.pop("probabilities", None)
         typer.echo(
             to_json(
                 {"attributes": seen, "reward": graded.reward, "terms": graded.terms, "parts": graded.parts}
             )
         )
+
+
+def _stage_params(names: tuple[str, ...]) -> tuple[dict[str, Any], int]:
+    """The sections of params.yaml that the enhancer's stages read, validated, and the seed."""
+    import yaml
+    from pydantic import ValidationError
+
+    from components.core.errors import InputError
+    from components.core.paths import find_workspace
+    from components.enhancer.params import EnhancerGrpoParams, EnhancerSftParams
+
+    models = {"enhancer_sft": EnhancerSftParams, "enhancer_grpo": EnhancerGrpoParams}
+    raw = yaml.safe_load((find_workspace().root / "params.yaml").read_text(encoding="utf-8"))
+    try:
+        return {name: models[name].model_validate(raw.get(name) or {}) for name in names}, int(raw["seed"])
+    except ValidationError as error:
+        raise InputError(f"params.yaml: {error}; `syncdreamer params` checks it") from error
+
+
+def sweep_rewards(
+    draws: Annotated[int, typer.Option(min=1, help="weightings to try, the current one among them")] = 6,
+    spread: Annotated[float, typer.Option(min=0.01, max=1.0, help="how far from the current one")] = 0.5,
+    steps: Annotated[int, typer.Option(min=0, help="GRPO steps each; 0: as in params.yaml")] = 0,
+    dvc: Annotated[bool, typer.Option(help="only print the sweep as `dvc exp run` commands")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="print one JSON list")] = False,
+) -> None:
+    """Try weightings of the composite reward and rank them by the held-out judge; resumable."""
+    from components.core.files import to_json
+    from components.core.paths import find_workspace
+    from components.core.seeds import single_thread
+    from components.enhancer import sweep
+
+    sections, seed = _stage_params(("enhancer_grpo",))
+    params = sections["enhancer_grpo"]
+    chosen = sweep.draw(params.reward.weights, draws, spread, seed)
+    if dvc:
+        typer.echo("\n".join(sweep.dvc_commands(chosen)))
+        return
+    single_thread()
+    rows = sweep.sweep(
+        find_workspace(), params.model_copy(update={"steps": steps}) if steps else params, seed, chosen
+    )
+    typer.echo(to_json(rows) if as_json else sweep.table(rows))
+
+
+def explain_gain(
+    again: Annotated[
+        bool, typer.Option("--again", help="also repeat SFT and GRPO on complete targets (minutes)")
+    ] = False,
+) -> None:
+    """Say how much of GRPO's gain the incomplete SFT targets built in."""
+    from components.core.files import to_json
+    from components.core.paths import find_workspace
+    from components.core.seeds import single_thread
+    from components.enhancer.gain import explain
+    from components.enhancer.training import quiet
+
+    single_thread()
+    quiet()
+    sections, seed = _stage_params(("enhancer_sft", "enhancer_grpo"))
+    told = explain(find_workspace(), sections["enhancer_sft"], sections["enhancer_grpo"], seed, again)
+    typer.echo(to_json(told))

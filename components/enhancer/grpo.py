@@ -12,6 +12,7 @@ from components.core.files import read_json, write_json
 from components.core.paths import Workspace, require
 from components.core.progress import say
 from components.core.seeds import derive, seed_everything, single_thread
+from components.enhancer.held_out import repetition
 from components.enhancer.pairs import Case, Pool, request
 from components.enhancer.params import EnhancerGrpoParams
 from components.enhancer.rewards import TERMS
@@ -19,8 +20,10 @@ from components.enhancer.rewards import TERMS
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from components.enhancer.held_out import HeldOutJudge
     from components.enhancer.model import Enhancer
-    from components.enhancer.scoring import Scorer
+    from components.enhancer.scoring import Measured, Scorer
+    from components.enhancer.watch import Watch
 
 STAGE = "enhancer_grpo"
 SOURCE = "enhancer_sft"
@@ -36,6 +39,7 @@ HISTORY = {
     **{f"term_{name}": f"term_{name}" for name in TERMS},
     **{f"spread_{name}": f"spread_{name}" for name in TERMS},
     "unscorable": "unscorable",
+    "repetition": "repetition",
 }
 """TRL's names -> ours, of what goes to history.jsonl."""
 
@@ -61,7 +65,9 @@ def prompt_dataset(pool: Pool, cases: list[Case]) -> Any:
     return table
 
 
-def reward_function(scorer: Scorer, pool: Pool, cases: list[Case], group: int) -> Callable[..., Any]:
+def reward_function(
+    scorer: Scorer, pool: Pool, cases: list[Case], group: int, watched: bool = False
+) -> Callable[..., Any]:
     """The one reward function that TRL gets: the composite; terms and their spread are logged beside it.
 
     An unscorable sample gets its group's mean: TRL would count a partial None as 0, this way the sample has
@@ -77,7 +83,10 @@ def reward_function(scorer: Scorer, pool: Pool, cases: list[Case], group: int) -
         texts = [" ".join(turn[0]["content"].split()) for turn in completions]
         chosen = [cases[index] for index in case]
         graded = scorer.grade(
-            [pool.attributes[one.row] for one in chosen], [one.instruction.text for one in chosen], texts
+            [pool.attributes[one.row] for one in chosen],
+            [one.instruction.text for one in chosen],
+            texts,
+            [pool.images[one.row] for one in chosen],
         )
         scores = [one.reward for one in graded]
         if log_metric is not None:
@@ -87,6 +96,8 @@ def reward_function(scorer: Scorer, pool: Pool, cases: list[Case], group: int) -
                 log_metric(f"term_{name}", statistics.fmean(known) if known else math.nan)
                 log_metric(f"spread_{name}", _group_spread(values, group))
             log_metric("unscorable", sum(score is None for score in scores) / len(scores))
+            if watched:
+                log_metric("repetition", statistics.fmean(map(repetition, texts)))
         return fill_groups(scores, group)
 
     return composite
@@ -121,11 +132,13 @@ def train(
     seed: int,
     work: Path,
     stop_after: int | None = None,
+    watch: Watch | None = None,
 ) -> tuple[Enhancer, list[dict[str, float]]]:
     """Optimises the model at `start`, or goes on from the last whole checkpoint below `work`.
 
     `work` is keyed by content. The KL divergence is measured against the model at `start`. The same seed
-    gives the same weights, interrupted or not. `stop_after` ends after that many steps of this schedule.
+    gives the same weights, interrupted or not. `stop_after` ends after that many steps of this schedule;
+    `watch` may end it for good.
 
     Returns:
         the trained model and the rows of its history.
@@ -179,13 +192,16 @@ def train(
     )
     trainer = GRPOTrainer(
         model=enhancer.model,
-        reward_funcs=reward_function(scorer, pool, cases, params.group),
+        reward_funcs=reward_function(scorer, pool, cases, params.group, watched=watch is not None),
         args=config,
         train_dataset=prompt_dataset(pool, cases),
         processing_class=enhancer.processor,
         callbacks=[SayProgress("enhancer GRPO", ("reward", "kl")), StopAfter(stop_after)],
     )
     drop_printer(trainer)
+    if watch is not None:
+        watch.enhancer = Enhancer(trainer.model, enhancer.processor)
+        trainer.add_callback(watch)
     if checkpoint is not None:
         # Trainer would load none of Qwen2-VL's saved keys on resuming, with a warning only: load them here,
         # after the trainer copied the starting model as the reference of the KL divergence.
@@ -220,13 +236,14 @@ def run(params: EnhancerGrpoParams, workspace: Workspace, seed: int) -> None:
             f"{params.minimum_object_accuracy:.0%} are needed; raise enhancer_sft.steps"
         )
     pool, held_out = data.training_pool(workspace), data.held_out_pool(workspace)
-    scorer = Scorer.load(workspace, params.reward)
+    scorer = Scorer.load(workspace, params.reward, params.judge)
     judge = digest_tree(workspace.artifacts("perception", "image_text"))
-    key = content_key(STAGE, params, seed, data.inputs(workspace), digest_tree(start), judge)
+    key = content_key(STAGE, lasting(params), seed, data.inputs(workspace), digest_tree(start), judge)
     before = measure(scorer, Enhancer.load(start), held_out, params.held_out, seed)
     work = workspace.state(STAGE, key)
+    watch = watching(params, scorer, pool, workspace, work, seed)
     with mirrored(work, f"{STAGE}/{key}", newest_snapshot):
-        enhancer, history = train(start, pool, scorer, params, seed, work)
+        enhancer, history = train(start, pool, scorer, params, seed, work, watch=watch)
     after = measure(scorer, enhancer, held_out, params.held_out, seed)
     out = workspace.artifacts(STAGE)
     enhancer.save(out / "model")
@@ -237,7 +254,57 @@ def run(params: EnhancerGrpoParams, workspace: Workspace, seed: int) -> None:
         out / "config.json",
         {"reward": params.reward, "seed": seed, "held_out": params.held_out, "judge": scorer.judge.name},
     )
-    write_json(out / "metrics.json", figures(before.metrics, after.metrics))
+    metrics = figures(before.metrics, after.metrics)
+    if watch is not None:
+        watch.write(out / "watch")
+        metrics |= held_out_figures(watch.judge, before, after, held_out, params.held_out, seed)
+        metrics["ended_early"] = float(watch.ended is not None)
+    write_json(out / "metrics.json", metrics)
+
+
+def lasting(params: EnhancerGrpoParams) -> dict[str, Any]:
+    """What of the parameters decides the result: limits, prices and budgets of a service do not, so that a
+    larger budget goes on where a smaller one ended."""
+    plain = params.model_dump(mode="json")
+    for part in ("judge", "watch"):
+        service = plain[part]["describer"]["service"]
+        plain[part]["describer"]["service"] = {
+            name: service[name] for name in ("model", "endpoint", "thinking_budget")
+        }
+    return plain
+
+
+def watching(
+    params: EnhancerGrpoParams, scorer: Scorer, pool: Pool, workspace: Workspace, work: Path, seed: int
+) -> Watch | None:
+    """The watch over a training, on training pictures and wordings of its own draw; None where it is off."""
+    if not params.watch.every:
+        return None
+    from components.enhancer.held_out import open_judge
+    from components.enhancer.pairs import training_cases
+    from components.enhancer.watch import Watch
+
+    cases = training_cases(pool, params.watch.cases, 0.2, derive(seed, STAGE, "watch"))
+    judge = open_judge(params.watch, params.judge, workspace)
+    return Watch(params.watch, judge, scorer, pool, cases, work / "watch", derive(seed, STAGE, "watch"))
+
+
+def held_out_figures(
+    judge: HeldOutJudge, before: Measured, after: Measured, pool: Pool, count: int, seed: int
+) -> dict[str, float]:
+    """The held-out judge on the held-out cases: sampled texts after SFT, after GRPO, and the gain."""
+    from components.enhancer.held_out import mean
+    from components.enhancer.pairs import held_out_cases
+
+    cases = held_out_cases(pool, count, seed)
+    found = {
+        name: mean(judge.score(pool, cases, measured.sampled.texts))
+        for name, measured in (("sft_held_out_judge", before), ("held_out_judge", after))
+    }
+    known = {name: round(value, 6) for name, value in found.items() if value is not None}
+    if len(known) == 2:
+        known["held_out_judge_gain"] = round(known["held_out_judge"] - known["sft_held_out_judge"], 6)
+    return known
 
 
 def figures(before: dict[str, float], after: dict[str, float]) -> dict[str, float]:

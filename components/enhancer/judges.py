@@ -7,13 +7,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from components.core.errors import InputError
 from components.enhancer.extractor import actions, normalise
 from components.enhancer.rewards import CRITERIA
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from components.perception.image_text import ImageTextModel
+    from components.perception.remote.caller import Caller
 
 Criteria = dict[str, float | None]
 _CARRYING = frozenset(
@@ -70,6 +76,86 @@ def instruction_match(instruction: str, prompt: str) -> float:
     if not content:
         return 0.0
     return len(content & set(re.findall(r"\w+", normalise(prompt)))) / len(content)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a judge says about one prompt; `time` only where it was asked about it."""
+
+    criteria: Criteria
+    inst: float | None
+    time: float | None = None
+
+
+@runtime_checkable
+class WholeJudge(Protocol):
+    """A judge that looks at the picture itself and answers everything about a prompt in one call."""
+
+    name: str
+
+    def verdicts(
+        self, pictures: Sequence[NDArray[np.uint8]], instructions: Sequence[str], prompts: Sequence[str]
+    ) -> list[Verdict]:
+        """About each picture (H,W,3) uint8, instruction and prompt."""
+        ...
+
+
+def verdicts(
+    judge: Judge | WholeJudge,
+    readings: Sequence[Mapping[str, Any]],
+    instructions: Sequence[str],
+    prompts: Sequence[str],
+    pictures: Sequence[NDArray[np.uint8]] | None,
+) -> list[Verdict]:
+    """Either kind of judge about N prompts.
+
+    Raises:
+        InputError: the judge looks at pictures and there are none.
+    """
+    if isinstance(judge, WholeJudge):
+        if pictures is None:
+            raise InputError(f"judge {judge.name} needs the pictures")
+        return judge.verdicts(pictures, instructions, prompts)
+    criteria, kept = judge.img(readings, prompts), judge.inst(instructions, prompts)
+    return [Verdict(told, inst) for told, inst in zip(criteria, kept, strict=True)]
+
+
+class ServiceJudge:
+    """A large model (Gemini, Qwen2-VL) as judge: one question a prompt, all at once, cached.
+
+    What it does not answer usably is None throughout: the sample is unscorable. A spent budget or a service
+    that is away for a whole batch raises: training stops there and goes on from its last checkpoint.
+    """
+
+    def __init__(self, caller: Caller) -> None:
+        self.caller = caller
+        self.name = caller.backend.name
+
+    def verdicts(
+        self, pictures: Sequence[NDArray[np.uint8]], instructions: Sequence[str], prompts: Sequence[str]
+    ) -> list[Verdict]:
+        """See `WholeJudge.verdicts`.
+
+        Raises:
+            BudgetSpent, TemporaryFailure, InputError: see `Caller.ask_all`.
+        """
+        from components.perception.remote import wordings
+        from components.perception.remote.questions import Question
+
+        questions = [
+            Question(
+                wordings.judge_prompt(instruction, prompt), wordings.JUDGE_VERSION, (picture,),
+                wordings.JudgeAnswer, 1024,
+            )
+            for picture, instruction, prompt in zip(pictures, instructions, prompts, strict=True)
+        ]  # fmt: skip
+        return [_verdict(outcome.value) for outcome in self.caller.ask_all(questions)]
+
+
+def _verdict(answer: Any) -> Verdict:
+    if answer is None:
+        return Verdict(dict.fromkeys(CRITERIA), None, None)
+    return Verdict({name: getattr(answer, name) for name in CRITERIA}, answer.instruction, answer.time)
 
 
 class EmbeddedJudge:

@@ -1,7 +1,4 @@
-"""The enhancer's network: Qwen2-VL from configuration, a tokenizer of the domain, a processor for pictures.
-
-The stock processor needs torchvision (for video); this one takes pictures only, through Pillow.
-"""
+"""The enhancer's network: Qwen2-VL from configuration, with a tokenizer of the domain."""
 
 from __future__ import annotations
 
@@ -20,12 +17,18 @@ from transformers import (
     Qwen2VLForConditionalGeneration,
 )
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
-from transformers.processing_utils import ProcessorMixin
 
 from components.core.errors import InputError
 from components.core.paths import require
 from components.enhancer.params import EnhancerModelParams
 from components.perception.text import train_tokenizer
+from components.perception.vision_language import (
+    IMAGE_PAD,
+    VIDEO_PAD,
+    VISION_END,
+    VISION_START,
+    PictureProcessor,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,12 +38,6 @@ PATCH = 14
 MERGE = 2
 PAD, END = "<|pad|>", "<|end|>"
 USER, ASSISTANT = "<|user|>", "<|assistant|>"
-VISION_START, VISION_END, IMAGE_PAD, VIDEO_PAD = (
-    "<|vision_start|>",
-    "<|vision_end|>",
-    "<|image_pad|>",
-    "<|video_pad|>",
-)
 SPECIALS = (PAD, END, USER, ASSISTANT, VISION_START, VISION_END, IMAGE_PAD, VIDEO_PAD)
 MADE_BY = "syncdreamer stage enhancer_sft"
 CHAT_TEMPLATE = (
@@ -55,31 +52,6 @@ CHAT_TEMPLATE = (
     "{%- endfor -%}"
     "{{- '<|assistant|>' if add_generation_prompt -}}"
 )
-
-
-class PictureProcessor(ProcessorMixin):
-    """Text and pictures for Qwen2-VL: each `<|image_pad|>` becomes as many tokens as the picture has."""
-
-    attributes = ["image_processor", "tokenizer"]
-    return_mm_token_type_ids = True
-
-    def __init__(
-        self, image_processor: Any = None, tokenizer: Any = None, chat_template: str | None = None
-    ) -> None:
-        self.image_token = IMAGE_PAD
-        self.image_token_id = tokenizer.convert_tokens_to_ids(IMAGE_PAD)
-        self.video_token = VIDEO_PAD
-        self.video_token_id = tokenizer.convert_tokens_to_ids(VIDEO_PAD)
-        super().__init__(image_processor, tokenizer, chat_template=chat_template)
-
-    def replace_image_token(self, image_inputs: dict[str, Any], image_idx: int, **kwargs: Any) -> str:
-        """As many image tokens as the picture's merged patches."""
-        return self.image_token * int(image_inputs["image_grid_thw"][image_idx].prod() // MERGE**2)
-
-    @property
-    def model_input_names(self) -> list[str]:
-        """Names of the model's inputs that this makes."""
-        return [*super().model_input_names, "mm_token_type_ids"]
 
 
 def build_processor(texts: Iterable[str], vocabulary: int) -> PictureProcessor:

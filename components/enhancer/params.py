@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from components.core.params import Params
+from components.perception.params import DescriberParams
 
 
 class EnhancerModelParams(Params):
@@ -105,6 +106,44 @@ class RewardParams(Params):
     excess: Literal["tokens", "fraction"] = Field("tokens", description="unit of the excess in equation 6")
 
 
+class JudgeParams(Params):
+    """Who judges in R_img and R_inst."""
+
+    kind: Literal["embedded", "gemini", "qwen2-vl"] = Field(
+        "embedded", description="the small image-text model with a rule, or a large model"
+    )
+    time: Literal["rule", "judge"] = Field("rule", description="who gives R_time; the embedded judge cannot")
+    describer: DescriberParams = Field(
+        DescriberParams(), description="how the large model is asked, where one is"
+    )
+
+    @model_validator(mode="after")
+    def _time(self) -> JudgeParams:
+        if self.time == "judge" and self.kind == "embedded":
+            raise ValueError("time: judge needs a judge that is asked about time (gemini or qwen2-vl)")
+        return self
+
+
+class WatchParams(Params):
+    """Watching for reward hacking while GRPO runs."""
+
+    every: int = Field(0, ge=0, description="steps between looks; 0: no watching")
+    cases: int = Field(
+        24, ge=4, description="combinations of training picture and wording that are looked at"
+    )
+    judge: Literal["reference", "gemini", "qwen2-vl"] = Field(
+        "reference", description="the held-out judge: likeness to the complete prompt, or a large model"
+    )
+    describer: DescriberParams = Field(
+        DescriberParams(), description="how the large model is asked, where one is"
+    )
+    fall: float = Field(
+        0.03, gt=0, description="training stops when the held-out judge is this far below its best"
+    )
+    patience: int = Field(2, ge=1, description="so many looks in a row, the reward not below its value then")
+    shown: int = Field(6, ge=0, description="cases a look that are kept as text with picture")
+
+
 class EnhancerGrpoParams(Params):
     """Group-relative policy optimisation on the composite reward."""
 
@@ -124,3 +163,5 @@ class EnhancerGrpoParams(Params):
         description="refuse to start below it: an under-trained model learns to invent objects",
     )
     reward: RewardParams = Field(RewardParams(), description="the composite reward")
+    judge: JudgeParams = Field(JudgeParams(), description="who judges")
+    watch: WatchParams = Field(WatchParams(), description="watching for reward hacking")

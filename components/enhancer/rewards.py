@@ -27,10 +27,13 @@ MAX_MIDDLE_MARKERS = 2
 
 _STAGES = {
     "beginning": r"at first|at the (?:beginning|start)|in the beginning|initially|to begin(?: with)?"
-    r"|first(?=,| they\b| the\b| she\b| he\b)|(?:begins?|starts?|beginning|starting) (?:by|with)",
-    "middle": r"then|next(?! to\b)|after that|afterwards?|after a moment|midway|in the middle|meanwhile",
-    "end": r"finally|at last|lastly|in the end|at the end|eventually|to finish"
-    r"|(?:ends?|ending|finishes) (?:by|with)",
+    r"|(?:^|(?<=[.;:!?,] ))first(?= an?\b| there\b| it\b| his\b| her\b| their\b| comes\b)"
+    r"|first(?=,| they\b| the\b| she\b| he\b)"
+    r"|(?:begins?|starts?|beginning|starting) (?:by|with)",
+    "middle": r"then|next(?! to\b)|after that|afterwards?|after a moment|midway|halfway(?: through)?"
+    r"|in the middle|meanwhile|subsequently|(?:^|(?<=[.;:!?,] ))second(?:ly)?(?=,)",
+    "end": r"finally|at last|lastly|in the end|at the end|eventually|ultimately|to finish|to conclude"
+    r"|(?:ends?|ending|finish(?:es)?|concludes?|concluding) (?:by|with)",
 }
 _STAGE_PATTERNS = {stage: re.compile(rf"\b(?:{pattern})(?=\W|$)") for stage, pattern in _STAGES.items()}
 _CONTRADICTED_BY: dict[tuple[str, str], tuple[str, ...]] = {

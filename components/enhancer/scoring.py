@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,9 +15,9 @@ from components.core.vocabulary import LISTS, SCALARS, UNKNOWN
 from components.enhancer import rewards
 from components.enhancer.extractor import actions, extract
 from components.enhancer.form import well_formed
-from components.enhancer.judges import EmbeddedJudge, Judge
+from components.enhancer.judges import EmbeddedJudge, Judge, ServiceJudge, Verdict, WholeJudge, verdicts
 from components.enhancer.pairs import Case, Pool, held_out_cases, request
-from components.enhancer.params import RewardParams
+from components.enhancer.params import JudgeParams, RewardParams
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from components.enhancer.model import Enhancer
 
 SHOWN = 8
+REMEMBERED = 100_000
+"""Texts whose rule scores are kept in memory."""
 
 
 @dataclass(frozen=True)
@@ -52,71 +55,114 @@ class Outcome:
     """Attribute -> (values said rightly, values said)."""
 
 
+@dataclass(frozen=True)
+class _Rules:
+    """What needs no judge."""
+
+    attribute: float | None
+    overlap: float | None
+    time: float
+    pose: float
+    length: float
+
+
+def _clamped(value: float | None) -> float | None:
+    return rewards.clamp(value) if value is not None and rewards.is_scorable(value) else None
+
+
 class Scorer:
     """The composite reward with a judge and the token counter of the generator's text encoder."""
 
     def __init__(
-        self, judge: Judge, count_tokens: Callable[[str], int], params: RewardParams | None = None
+        self,
+        judge: Judge | WholeJudge,
+        count_tokens: Callable[[str], int],
+        params: RewardParams | None = None,
+        *,
+        judged_time: bool = False,
     ) -> None:
         self.judge = judge
         self.count_tokens = count_tokens
         self.params = params or RewardParams()
+        self.judged_time = judged_time
         self.clamped = 0
         """How often a judge's number lay outside [0,1] so far."""
+        self._by_rule: dict[tuple[str, str], _Rules] = {}
 
     @classmethod
-    def load(cls, workspace: Workspace, params: RewardParams | None = None) -> Scorer:
-        """With the embedded judge of artifacts/perception.
+    def load(
+        cls, workspace: Workspace, params: RewardParams | None = None, judge: JudgeParams | None = None
+    ) -> Scorer:
+        """With the embedded judge of artifacts/perception, or the large model that `judge` names; its answers
+        are kept in state/judge.
 
         Raises:
-            InputError: it is missing.
+            InputError: a model, a key or a folder is missing.
         """
         from components.perception.image_text import ImageTextModel
 
         model = ImageTextModel.load(workspace.artifacts("perception", "image_text"))
-        return cls(EmbeddedJudge(model), model.encoder.count_tokens, params)
+        if judge is None or judge.kind == "embedded":
+            return cls(EmbeddedJudge(model), model.encoder.count_tokens, params)
+        from components.perception.remote.describers import open_caller
+
+        caller = open_caller(judge.kind, judge.describer, workspace.state("judge"), job="enhancer reward")
+        return cls(
+            ServiceJudge(caller), model.encoder.count_tokens, params, judged_time=judge.time == "judge"
+        )
 
     def grade(
         self,
         attributes: Sequence[Mapping[str, Any]],
         instructions: Sequence[str],
         prompts: Sequence[str],
+        pictures: Sequence[NDArray[np.uint8]] | None = None,
     ) -> list[Graded]:
-        """Grades N prompts about pictures with these attributes and for these instructions."""
+        """Grades N prompts about pictures with these attributes and for these instructions.
+
+        `pictures` (each (H,W,3) uint8) are needed where the judge looks at them itself.
+        """
         if not prompts:
             return []
-        criteria = self.judge.img(attributes, prompts)
-        kept = self.judge.inst(instructions, prompts)
-        rows = zip(attributes, prompts, criteria, kept, strict=True)
-        return [self._one(seen, prompt, told, inst) for seen, prompt, told, inst in rows]
+        told = verdicts(self.judge, attributes, instructions, prompts, pictures)
+        rows = zip(attributes, prompts, told, strict=True)
+        return [self._one(seen, prompt, verdict) for seen, prompt, verdict in rows]
 
-    def _one(
-        self,
-        seen: Mapping[str, Any],
-        prompt: str,
-        told: Mapping[str, float | None],
-        inst: float | None,
-    ) -> Graded:
-        params = self.params
-        for number in (*told.values(), inst):
+    def _rules(self, seen: Mapping[str, Any], prompt: str) -> _Rules:
+        """What the rules say, remembered: a text that comes again is not read again."""
+        known = {name: seen.get(name) for name in (*SCALARS, *LISTS)}
+        key = (json.dumps(known, sort_keys=True), prompt)
+        if key not in self._by_rule:
+            if len(self._by_rule) >= REMEMBERED:
+                self._by_rule.clear()
+            params, said = self.params, extract(prompt)
+            self._by_rule[key] = _Rules(
+                rewards.attribute_match({name: seen.get(name) for name in SCALARS}, said),
+                rewards.mean_jaccard({name: seen.get(name) for name in LISTS}, said),
+                rewards.temporal_structure(prompt),
+                rewards.pose_cues(prompt, seen),
+                rewards.length_score(self.count_tokens(prompt), params.budget, params.alpha, params.excess),
+            )
+        return self._by_rule[key]
+
+    def _one(self, seen: Mapping[str, Any], prompt: str, verdict: Verdict) -> Graded:
+        params, told = self.params, verdict.criteria
+        numbers = [*told.values(), verdict.inst, *([verdict.time] if self.judged_time else [])]
+        for number in numbers:
             if rewards.is_scorable(number) and not 0 <= float(number or 0.0) <= 1:
                 self.clamped += 1
-        said = extract(prompt)
-        attribute = rewards.attribute_match({name: seen.get(name) for name in SCALARS}, said)
-        overlap = rewards.mean_jaccard({name: seen.get(name) for name in LISTS}, said)
+        rules = self._rules(seen, prompt)
         judged = rewards.judge_score(told, params.criteria.model_dump())
         terms = {
             "img": rewards.image_faithfulness(
-                judged, rewards.hybrid(overlap, attribute, params.lam), params.beta
+                judged, rewards.hybrid(rules.overlap, rules.attribute, params.lam), params.beta
             ),
-            "inst": rewards.clamp(inst) if inst is not None and rewards.is_scorable(inst) else None,
-            "time": rewards.temporal_structure(prompt),
-            "pose": rewards.pose_cues(prompt, seen),
-            "len": rewards.length_score(
-                self.count_tokens(prompt), params.budget, params.alpha, params.excess
-            ),
+            "inst": _clamped(verdict.inst),
+            "time": _clamped(verdict.time) if self.judged_time else rules.time,
+            "pose": rules.pose,
+            "len": rules.length,
         }
-        parts = {**told, "judge": judged, "attribute": attribute, "jaccard": overlap}
+        parts = {**told, "judge": judged, "attribute": rules.attribute, "jaccard": rules.overlap}
         return Graded(rewards.composite(terms, params.weights.model_dump()), terms, parts)
 
     def answers(
@@ -132,7 +178,7 @@ class Scorer:
             sample=sample,
             seed=derive(seed, "answers") % 2**31,
         )
-        graded = self.grade(seen, instructions, texts)
+        graded = self.grade(seen, instructions, texts, pool.images[rows])
         return Outcome(
             texts,
             np.array([math.nan if one.reward is None else one.reward for one in graded]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 
@@ -75,3 +76,50 @@ class WeightsParams(Params):
         None,
         description="Python of an environment with transformers 4.36 to 4.4x, which one-align's code needs",
     )
+
+
+class ServiceParams(Params):
+    """How a large model behind a service is asked; limits, prices and budget of one job."""
+
+    model: str | None = Field(None, description="model's name; null: the client's default")
+    endpoint: str | None = Field(None, description="address of the service; null: the client's own")
+    key_variable: str = Field(
+        "GEMINI_API_KEY", description="environment variable with the key; the key itself is nowhere written"
+    )
+    concurrency: int = Field(32, ge=1, description="calls under way at once")
+    requests_per_minute: float | None = Field(None, gt=0, description="rate limit; null: none of our own")
+    timeout_s: float = Field(30.0, gt=0, description="a call without an answer is given up after this")
+    attempts: int = Field(5, ge=1, description="calls for a question while the service is away or throttles")
+    backoff_s: float = Field(1.0, ge=0, description="first pause; doubles, with jitter")
+    longest_backoff_s: float = Field(60.0, ge=0, description="longest pause of our own")
+    invalid_retries: int = Field(2, ge=0, description="more calls after an answer that does not fit")
+    thinking_budget: int | None = Field(
+        None, ge=-1, description="tokens a model may think; null: its own default"
+    )
+    max_calls: int | None = Field(None, ge=0, description="budget of the job in calls; null: none")
+    max_cost: float | None = Field(None, ge=0, description="budget of the job in money; null: none")
+    prompt_price: float = Field(1.25, ge=0, description="money per million prompt tokens")
+    output_price: float = Field(10.0, ge=0, description="money per million output tokens, thinking included")
+    currency: str = Field("USD", description="what money is counted in")
+
+
+class VisionLanguageParams(Params):
+    """A local Qwen2-VL."""
+
+    folder: str | None = Field(None, description="folder with Qwen2-VL-7B-Instruct; never downloaded here")
+    batch: int = Field(8, ge=1, description="questions that are answered together")
+    least_pixels: int = Field(
+        56 * 56, ge=784, description="smaller pictures are scaled up to this many pixels"
+    )
+    most_pixels: int = Field(512 * 512, ge=784, description="larger pictures are scaled down to this many")
+    precision: Literal["float32", "bfloat16", "float16"] = Field(
+        "bfloat16", description="numbers that the weights are kept in"
+    )
+    device: str = Field("auto", description="auto, cpu, cuda or cuda:N")
+
+
+class DescriberParams(Params):
+    """A large model that looks at pictures, in the place of a small one."""
+
+    service: ServiceParams = Field(ServiceParams(), description="how it is asked: limits, prices, budget")
+    qwen: VisionLanguageParams = Field(VisionLanguageParams(), description="the local model, where it is one")

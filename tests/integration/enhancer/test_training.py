@@ -113,3 +113,64 @@ def test_measure_gives_figures_for_both_ways_of_decoding(pool: Pool, trained: Pa
         assert 0 <= measured.metrics[name] <= 1
     assert len(measured.samples) == 4
     assert held_out_cases(pool, 4, 1) == held_out_cases(pool, 4, 1)
+
+
+def test_the_watch_changes_no_weight_and_survives_an_interruption(
+    pool: Pool, trained: Path, tmp_path: Path
+) -> None:
+    from components.core.files import read_jsonl
+    from components.enhancer.held_out import ReferenceJudge
+    from components.enhancer.pairs import training_cases
+    from components.enhancer.params import WatchParams
+    from components.enhancer.watch import Watch
+
+    def watch(folder: Path) -> Watch:
+        params = WatchParams(every=1, cases=4, shown=2)
+        return Watch(
+            params, ReferenceJudge(), scorer(), pool, training_cases(pool, 4, 0.2, 9), folder / "watch", 3
+        )
+
+    plain, rows = grpo.train(trained, pool, scorer(), GRPO, 5, tmp_path / "a")
+    whole = watch(tmp_path / "b")
+    watched, seen_rows = grpo.train(trained, pool, scorer(), GRPO, 5, tmp_path / "b", watch=whole)
+    assert [{k: v for k, v in row.items() if k != "repetition"} for row in seen_rows] == rows
+    plain.save(tmp_path / "plain")
+    watched.save(tmp_path / "watched")
+    assert digest_file(tmp_path / "plain" / "model.safetensors") == digest_file(
+        tmp_path / "watched" / "model.safetensors"
+    )
+    assert [row["step"] for row in whole.looks] == [0, 1, 2, 3]
+    grpo.train(trained, pool, scorer(), GRPO, 5, tmp_path / "c", stop_after=2, watch=watch(tmp_path / "c"))
+    again = watch(tmp_path / "c")
+    grpo.train(trained, pool, scorer(), GRPO, 5, tmp_path / "c", watch=again)
+    assert again.looks == whole.looks == read_jsonl(tmp_path / "c" / "watch" / "looks.jsonl")
+    again.write(tmp_path / "artifact")
+    names = {path.name for path in (tmp_path / "artifact").iterdir()}
+    assert names == {"looks.jsonl", "samples.jsonl", "samples.md", "00.png", "01.png"}
+
+
+def test_a_falling_held_out_judge_ends_training(pool: Pool, trained: Path, tmp_path: Path) -> None:
+    from components.enhancer.pairs import training_cases
+    from components.enhancer.params import WatchParams
+    from components.enhancer.watch import Watch
+
+    class Falling:
+        name = "falling"
+
+        def __init__(self) -> None:
+            self.next = 1.0
+
+        def score(self, pool: Any, cases: Any, texts: Any) -> list[float | None]:
+            self.next -= 0.1
+            return [self.next] * len(texts)
+
+    class Constant(FixedJudge):
+        def inst(self, instructions: Any, prompts: Any) -> list[float | None]:
+            return [0.5] * len(prompts)
+
+    params = WatchParams(every=1, cases=4, shown=0, fall=0.05, patience=1)
+    watch = Watch(params, Falling(), scorer(), pool, training_cases(pool, 4, 0.2, 9), tmp_path / "watch", 3)
+    watch.scorer = Scorer(Constant(), lambda text: 1)
+    _, rows = grpo.train(trained, pool, scorer(), GRPO, 5, tmp_path / "a", watch=watch)
+    assert watch.ended is None or (len(rows) == watch.ended.step < 3 and watch.ended.best_step == 0)
+    assert watch.looks[0]["judge"] == "falling"

@@ -38,7 +38,7 @@ def settle(repo: Repo, workspace: Workspace) -> str:
         try:
             if present in ("", before) and named != before:
                 say(f"data.dvc names another revision, {named[:12]}: fetching it")
-                repo.pull(targets=[str(pointer)])
+                _check_out(repo, out, str(pointer))
             elif named == before:
                 repo.commit(target=str(pointer), force=True)
                 named = str(repo.stage.load_file(str(pointer))[0].outs[0].hash_info.value)
@@ -55,3 +55,21 @@ def settle(repo: Repo, workspace: Workspace) -> str:
     if not memory.exists() or read_json(memory)["revision"] != named:
         write_json(memory, {"revision": named})
     return named
+
+
+def _check_out(repo: Repo, out: Any, pointer: str) -> None:
+    """Fetches what is not in the cache, and only when all of it is there changes the files: a checkout of half
+    a revision would take away the files that are here.
+
+    Raises:
+        InputError: a part is neither in the cache nor in the remote.
+        DvcException: a remote is away.
+    """
+    if out.changed_cache():
+        repo.fetch(targets=[pointer])
+        if out.changed_cache():
+            raise InputError(
+                f"data revision {out.hash_info.value} of data.dvc is neither in the cache nor in a remote that "
+                "is set up here; data/raw is left as it is"
+            )
+    repo.checkout(targets=[pointer], force=True)

@@ -66,7 +66,8 @@ def workspace(tmp_path: Path) -> Path:
         "    deps: [data/raw]\n    params: [seed]\n    outs: [artifacts/ingest]\n"
     )
     subprocess.run([sys.executable, "-m", "dvc", "init", "--no-scm", "-q"], cwd=tmp_path, check=True)
-    subprocess.run([sys.executable, "-m", "dvc", "add", "-q", "data/raw"], cwd=tmp_path, check=True)
+    (tmp_path / "data.dvc").write_text("outs:\n- path: data/raw\n")
+    subprocess.run([sys.executable, "-m", "dvc", "commit", "-q", "-f", "data.dvc"], cwd=tmp_path, check=True)
     return tmp_path
 
 

@@ -39,6 +39,8 @@ from flows.triggers import Watch
 UNDER_WAY = (StateType.RUNNING, StateType.PENDING)
 RESUME_WINDOW = timedelta(days=7)
 RUNS_A_LOOK = 200
+STOP_LIMIT_S = 90.0
+"""More than a stage's process group is given to end."""
 
 
 class Service:
@@ -159,7 +161,7 @@ class Service:
 
     # Stop
 
-    async def remember(self, runner: Runner) -> None:
+    async def remember(self) -> None:
         """Notes the runs under way, which `stop` interrupts: the next `serve` takes them up again."""
         runs = [str(run.id) for run in await self._runs(*UNDER_WAY)]
         write_json(self._resume, {"runs": runs})
@@ -282,21 +284,32 @@ async def serve(workspace: Workspace, operations: OperationsParams, url: str) ->
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             service.loop.add_signal_handler(number, stop.set)
         say("serving; Ctrl-C stops")
-        while not stop.is_set() and not running.done():
-            try:
-                await service.look()
-            except (httpx.HTTPError, PrefectException, SyncDreamerError, OSError) as error:
-                say(f"look at runs and triggers: {type(error).__name__}: {error}; tried again")
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), operations.poll_seconds)
+        looking = asyncio.create_task(_keep_looking(service))
+        stopped = asyncio.create_task(stop.wait())
+        await asyncio.wait((running, looking, stopped), return_when=asyncio.FIRST_COMPLETED)
+        looking.cancel()  # whatever it waits for: a signal is obeyed at once
+        if looking.done():
+            looking.result()
         if running.done() and not stop.is_set():
             await running
             raise SyncDreamerError("Prefect's runner has ended by itself; its message is above")
         say("stopping: the run under way is interrupted and taken up by the next `syncdreamer serve`")
-        await service.remember(runner)
-        await runner.astop()
-        with contextlib.suppress(asyncio.CancelledError):
-            await running
+        with contextlib.suppress(httpx.HTTPError, PrefectException):
+            async with asyncio.timeout(STOP_LIMIT_S):
+                await service.remember()
+        with contextlib.suppress(asyncio.CancelledError, TimeoutError):
+            async with asyncio.timeout(STOP_LIMIT_S):
+                await runner.astop()
+                await running
+
+
+async def _keep_looking(service: Service) -> None:
+    while True:
+        try:
+            await service.look()
+        except (httpx.HTTPError, PrefectException, SyncDreamerError, OSError) as error:
+            say(f"look at runs and triggers: {type(error).__name__}: {error}; tried again")
+        await asyncio.sleep(service.operations.poll_seconds)
 
 
 def run_service(workspace: Workspace, operations: OperationsParams, url: str) -> None:

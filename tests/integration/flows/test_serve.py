@@ -24,7 +24,7 @@ import pytest
 from flows.params import default_text
 
 ROOT = Path(__file__).parents[3]
-PATIENCE_S = 420
+PATIENCE_S = 900  # a busy machine starts a server in minutes
 STAGE = """
 import pathlib, time
 out = pathlib.Path("artifacts/ingest")
@@ -37,7 +37,7 @@ while pathlib.Path("slow").exists():
 (out / "files.txt").write_text(str(sorted(str(p) for p in pathlib.Path("data/raw").rglob("*"))))
 """
 DEPLOYMENTS = [
-    {"name": "often", "interval_seconds": 25, "until": "ingest"},
+    {"name": "often", "interval_seconds": 40, "until": "ingest"},
     {"name": "files", "until": "ingest", "triggers": [{"kind": "files"}]},
 ]
 
@@ -146,7 +146,7 @@ def seconds(run: dict[str, Any]) -> float:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(3600)
 def test_served_killed_and_served_again(workspace: Path) -> None:
     served = Served(workspace)
     try:

@@ -22,6 +22,9 @@ app = typer.Typer(
 ROOM_COMMANDS = ("corpus", "curation", "evaluation", "perception", "tracking")
 """Rooms with a `commands.py`; its `register(app)` adds the room's commands."""
 
+MOVES = (["promote"], ["rollback"])
+"""Commands that move aliases: what they did is told to the channels of params.yaml."""
+
 
 @app.command()
 def run(
@@ -140,7 +143,7 @@ def main() -> None:
         try:
             app()
         finally:
-            if sys.argv[1:2] in (["promote"], ["rollback"]):  # rooms below cannot notify
+            if sys.argv[1:2] in MOVES and "--help" not in sys.argv:  # rooms below cannot notify
                 _announce(began)
     except SyncDreamerError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -58,8 +58,8 @@ def settle(repo: Repo, workspace: Workspace) -> str:
 
 
 def _check_out(repo: Repo, out: Any, pointer: str) -> None:
-    """Fetches what is not in the cache, and only when all of it is there changes the files: a checkout of half
-    a revision would take away the files that are here.
+    """Fetches what is not in the cache, and changes the files only when all of it is there: a checkout of half
+    a revision would take away what is here.
 
     Raises:
         InputError: a part is neither in the cache nor in the remote.
@@ -69,7 +69,7 @@ def _check_out(repo: Repo, out: Any, pointer: str) -> None:
         repo.fetch(targets=[pointer])
         if out.changed_cache():
             raise InputError(
-                f"data revision {out.hash_info.value} of data.dvc is neither in the cache nor in a remote that "
-                "is set up here; data/raw is left as it is"
+                f"data revision {out.hash_info.value} is neither in the cache nor in a remote that is set up "
+                "here; data/raw is left as it is"
             )
     repo.checkout(targets=[pointer], force=True)

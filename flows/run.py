@@ -47,12 +47,14 @@ def run_chain(
     prepare(workspace)
     interruption = Interruption(workspace)
     with contextlib.ExitStack() as stack:
-        if wait_minutes:
+        telling = notifier_for(workspace, source).watching()
+        if wait_minutes:  # nobody looks on: that the turn never came is told as well
             stack.enter_context(interruption.armed())
-        stack.enter_context(
-            run_lock(workspace, source, wait_seconds=wait_minutes * 60, check=interruption.check)
-        )
-        stack.enter_context(notifier_for(workspace, source).watching())
+            stack.enter_context(telling)
+        lock = run_lock(workspace, source, wait_seconds=wait_minutes * 60, check=interruption.check)
+        stack.enter_context(lock)
+        if not wait_minutes:
+            stack.enter_context(telling)
         if prepare_input is not None:
             prepare_input(workspace)
         stack.enter_context(changed_params(workspace, changes or {}))

@@ -22,6 +22,7 @@ from prefect.states import Completed
 from components.core.errors import GateRefused
 from components.core.paths import Workspace, find_workspace
 from flows.chain import Interrupted
+from flows.environment import prepare
 from flows.lock import run_lock
 from flows.notifications import notifier_for
 from flows.operations import Deployment, OperationsParams, S3Trigger
@@ -93,7 +94,9 @@ def scheduled_chain(
     """The chain as a deployment runs it: waits its turn, fetches what its triggers saw, runs what is due."""
     from flows.run import run_chain
 
-    operations = load_operations(find_workspace().root / "params.yaml")
+    workspace = find_workspace()
+    prepare(workspace)
+    operations = load_operations(workspace.root / "params.yaml")
     with _bound():
         ran = run_chain(
             until or None,
@@ -119,6 +122,7 @@ def scheduled_drift(deployment: str, changes: dict[str, Any] | None = None, reas
     from flows.run import run_chain
 
     workspace = find_workspace()
+    prepare(workspace)
     operations = load_operations(workspace.root / "params.yaml")
     source = f"deployment {deployment}"
     with _bound():

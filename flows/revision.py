@@ -58,8 +58,8 @@ def settle(repo: Repo, workspace: Workspace) -> str:
 
 
 def _check_out(repo: Repo, out: Any, pointer: str) -> None:
-    """Fetches what is not in the cache, and changes the files only when all of it is there: a checkout of half
-    a revision would take away what is here.
+    """Fetches what is not in the cache; changes the files only when all of it is there: a checkout of half a
+    revision would take away what is here.
 
     Raises:
         InputError: a part is neither in the cache nor in the remote.

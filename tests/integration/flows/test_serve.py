@@ -94,8 +94,12 @@ class Served:
             stdout=self.log,
         )
         page = workspace / "state" / "operations" / "server.json"
-        self.until(page.exists, "the server's page")
-        self.url = json.loads(page.read_text())["url"]
+
+        def mine() -> str:  # one that was killed leaves its page behind
+            told = json.loads(page.read_text()) if page.exists() else {}
+            return told["url"] if told.get("pid") == self.process.pid else ""
+
+        self.url = self.until(mine, "the server's page")
 
     def until(self, condition: Callable[[], Any], what: str) -> Any:
         """Waits for it."""
@@ -145,6 +149,14 @@ def seconds(run: dict[str, Any]) -> float:
     return (end - begin).total_seconds()
 
 
+def slowdown() -> float:
+    """How much longer computing takes than on an idle machine, ≥ 1."""
+    wall, cpu = time.monotonic(), time.process_time()
+    while time.process_time() - cpu < 1.0:
+        pass
+    return max(1.0, (time.monotonic() - wall) / (time.process_time() - cpu))
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_served_killed_and_served_again(workspace: Path) -> None:
@@ -152,22 +164,9 @@ def test_served_killed_and_served_again(workspace: Path) -> None:
     try:
         served.until(lambda: count(workspace) == 1, "first run")
 
-        def idle_tick() -> dict[str, Any] | None:
-            rows = [
-                row for row in served.runs("Completed") if "nothing to do" in (row["state"]["message"] or "")
-            ]
-            return rows[0] if rows else None
-
-        tick = served.until(idle_tick, "tick without work")
-        print(f"a tick without work: {seconds(tick):.1f} s from its start to its end")
-        assert seconds(tick) <= 20 and count(workspace) == 1
-
-        served.add("1.mp4")
-        served.until(lambda: count(workspace) == 2, "run for a new file")
-
         # Killed in the middle of a stage: everything ends, nothing is lost.
         (workspace / "slow").touch()
-        served.add("2.mp4")
+        served.add("1.mp4")
         served.until((workspace / "started").exists, "slow stage")
         by_hand = subprocess.run(
             [sys.executable, "-m", "flows.cli", "run"],
@@ -196,11 +195,25 @@ def test_served_killed_and_served_again(workspace: Path) -> None:
             "interrupted run taken up again",
         )[0]
         assert again["state"]["message"] == "ran" and count(workspace) == before + 1
-        assert "2.mp4" in (workspace / "artifacts/ingest/files.txt").read_text()
+        assert "1.mp4" in (workspace / "artifacts/ingest/files.txt").read_text()
+
+        def idle_tick() -> dict[str, Any] | None:
+            rows = [
+                row for row in served.runs("Completed") if "nothing to do" in (row["state"]["message"] or "")
+            ]
+            return rows[0] if rows else None
+
+        before = count(workspace)
+        tick = served.until(idle_tick, "tick without work")
+        slow = slowdown()
+        print(
+            f"a tick without work: {seconds(tick):.1f} s; a busy machine makes that {slow:.1f} times as long"
+        )
+        assert seconds(tick) / slow <= 20 and count(workspace) == before
 
         # Cancelled: the stage ends, the run is Cancelled, the next one goes on.
         (workspace / "slow").touch()
-        served.add("3.mp4")
+        served.add("2.mp4")
         served.until((workspace / "started").exists, "slow stage")
         (running,) = served.runs("Running")
         stage = [p for p in psutil.process_iter(["cmdline", "cwd"]) if p.info["cwd"] == str(workspace)]

@@ -64,16 +64,6 @@ def run_lock(
             fcntl.flock(file, fcntl.LOCK_UN)
 
 
-def held(workspace: Workspace, name: str = "run") -> bool:
-    """Whether someone holds it now."""
-    path = workspace.state() / f"{name}.lock"
-    with path.open("a+", encoding="utf-8") as file:
-        free = _taken(file)
-        if free:
-            fcntl.flock(file, fcntl.LOCK_UN)
-        return not free
-
-
 def _taken(file: TextIO) -> bool:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

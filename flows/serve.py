@@ -153,11 +153,18 @@ class Service:
     async def resume_crashed(self) -> None:
         """Schedules runs whose process died again, unless they died too often or a newer run has begun."""
         for run in await self._runs(StateType.CRASHED):
-            newest = await self._newest(run.deployment_id)
-            if run.run_count > self.operations.resume_limit or (newest and newest.id != run.id):
-                continue
-            if run.end_time and datetime.now(UTC) - run.end_time < RESUME_WINDOW:
+            if await self._resumable(run):
                 await self._again(run, "its process was killed")
+
+    async def _resumable(self, run: FlowRun) -> bool:
+        begun = run.start_time or run.expected_start_time
+        if run.run_count > self.operations.resume_limit or begun is None:
+            return False
+        if datetime.now(UTC) - (run.end_time or begun) > RESUME_WINDOW:
+            return False
+        newest = await self._newest(run.deployment_id)
+        later = newest.start_time if newest and newest.id != run.id else None
+        return later is None or later <= begun
 
     # Stop
 
@@ -240,9 +247,9 @@ class Service:
                 run = await self.client.read_flow_run(UUID(run_id))
             except ObjectNotFound:
                 return True
-            crashed = run.state is not None and run.state.is_crashed()
-            resumed = crashed and run.run_count <= self.operations.resume_limit
-            return bool(run.state and run.state.is_final()) and not resumed
+            if run.state is None or not run.state.is_final():
+                return False
+            return not (run.state.is_crashed() and await self._resumable(run))
 
         return self._call(ended())
 

@@ -12,7 +12,7 @@ import pytest
 
 from components.core.errors import EXIT_TEMPORARY
 from components.core.paths import Workspace
-from flows.lock import Busy, held, run_lock
+from flows.lock import Busy, run_lock
 
 ROOT = Path(__file__).parents[3]
 HOLDER = """
@@ -24,6 +24,14 @@ with run_lock(Workspace(Path(sys.argv[1])), "deployment nightly"):
     print("held", flush=True)
     time.sleep(60)
 """
+
+
+def held(workspace: Workspace, name: str = "run") -> bool:
+    try:
+        with run_lock(workspace, "a look", name=name):
+            return False
+    except Busy:
+        return True
 
 
 def holder(workspace: Workspace) -> subprocess.Popen[str]:

@@ -78,9 +78,11 @@ def fetch_input(repo: Repo, workspace: Workspace) -> None:
         raise InputError("data/raw is empty: put sources there, or remove the folder to pull the demo corpus")
 
 
-def up_to_date(repo: Repo) -> bool:
-    """Whether no stage would run (content of inputs, outputs and parameters as in dvc.lock)."""
-    return not repo.status()
+def up_to_date(repo: Repo, workspace: Workspace, until: str | None = None) -> bool:
+    """Whether no stage (up to `until`) would run: inputs, outputs and parameters are as in dvc.lock."""
+    if until is None:
+        return not repo.status()
+    return not repo.status(targets=[f"{workspace.root / 'dvc.yaml'}:{until}"], with_deps=True)
 
 
 def reproduce(repo: Repo, workspace: Workspace, name: str) -> bool:
@@ -96,6 +98,7 @@ def reproduce(repo: Repo, workspace: Workspace, name: str) -> bool:
 
     result = workspace.state("stages", name) / "result.json"
     result.unlink(missing_ok=True)
+    result.with_name("usage.json").unlink(missing_ok=True)  # a stage restored from the cache used nothing now
     try:
         with ThreadPoolExecutor(1) as thread:
             target = f"{workspace.root / 'dvc.yaml'}:{name}"  # whatever folder this process is in

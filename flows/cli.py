@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -18,12 +19,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-<<<<<<< HEAD
-ROOM_COMMANDS = ("corpus", "curation", "evaluation", "perception", "storage", "tracking")
-=======
-ROOM_COMMANDS = ("corpus", "curation", "enhancer", "evaluation", "perception", "tracking")
->>>>>>> h/enhancer
+ROOM_COMMANDS = ("corpus", "curation", "enhancer", "evaluation", "perception", "storage", "tracking")
 """Rooms with a `commands.py`; its `register(app)` adds the room's commands."""
+
+MOVES = (["promote"], ["rollback"])
+"""Commands that move aliases: what they did is told to the channels of params.yaml."""
 
 
 @app.command()
@@ -32,11 +32,14 @@ def run(
     force: Annotated[
         bool, typer.Option(help="run register, promote and report even when nothing changed")
     ] = False,
+    wait: Annotated[
+        float, typer.Option(min=0, help="minutes to wait for another run in this repository")
+    ] = 0,
 ) -> None:
     """Run the whole chain: every stage that is out of date, its gates, then register, promote and report."""
     from flows.run import run_chain
 
-    raise typer.Exit(run_chain(until=until or None, force=force))
+    run_chain(until=until or None, force=force, wait_minutes=wait)
 
 
 @app.command()
@@ -199,13 +202,31 @@ def doctor() -> None:
 def _mount() -> None:
     for room in ROOM_COMMANDS:
         importlib.import_module(f"components.{room}.commands").register(app)
+    importlib.import_module("flows.commands").register(app)
+
+
+def _announce(began: datetime) -> None:
+    from components.core.paths import find_workspace
+    from flows.notifications import notifier_for
+    from flows.server import join_server
+
+    workspace = find_workspace()
+    join_server(workspace)
+    notifier = notifier_for(workspace, f"syncdreamer {sys.argv[1]}")
+    notifier.began = began
+    notifier.announce_ledger()
 
 
 def main() -> None:
     """Console entry: an expected failure is one line on standard error and its own exit status."""
     _mount()
+    began = datetime.now(UTC).replace(microsecond=0)
     try:
-        app()
+        try:
+            app()
+        finally:
+            if sys.argv[1:2] in MOVES and "--help" not in sys.argv:  # rooms below cannot notify
+                _announce(began)
     except SyncDreamerError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)

@@ -11,7 +11,10 @@ from pydantic import Field, ValidationError
 
 from components.core.errors import InputError
 from components.core.params import ABSENT, Params
+from flows.operations import OperationsParams
 from flows.stages import STAGES
+
+OPERATIONS = "operations"
 
 
 class FlowParams(Params):
@@ -29,11 +32,18 @@ OPTIONAL = {"weights": "components.perception.params:WeightsParams"}
 
 
 class Parameters:
-    """What params.yaml says: `seed`, `flow`, and one validated section a stage."""
+    """What params.yaml says: `seed`, `flow`, `operations`, and one validated section a stage."""
 
-    def __init__(self, seed: int, flow: FlowParams, sections: dict[str, Params]) -> None:
+    def __init__(
+        self,
+        seed: int,
+        flow: FlowParams,
+        sections: dict[str, Params],
+        operations: OperationsParams | None = None,
+    ) -> None:
         self.seed = seed
         self.flow = flow
+        self.operations = operations or OperationsParams()
         self.sections = sections
 
     def flat(self, name: str) -> dict[str, Any]:
@@ -48,6 +58,37 @@ def load_params(path: Path, only: str | None = None) -> Parameters:
         InputError: the file is missing or not YAML; a section or key is unknown (with the nearest known
             name), missing, or out of range. The message names section and key.
     """
+    raw = _read(path)
+    needed = ["seed", "flow", *STAGES]
+    known = [*needed, OPERATIONS, *OPTIONAL]
+    for section in raw:
+        if section not in known:
+            raise InputError(f"{path.name}: unknown section {section!r}{_nearest(str(section), known)}")
+        if section in OPTIONAL:
+            _section(path.name, section, _model(OPTIONAL[section]), raw[section])
+    missing = [section for section in needed if section not in raw]
+    if missing:
+        raise InputError(f"{path.name}: section {missing[0]!r} is missing")
+    seed = raw["seed"]
+    if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
+        raise InputError(f"{path.name}: seed must be a whole number ≥ 0, not {seed!r}")
+    names = [only] if only else list(STAGES)
+    flow = _section(path.name, "flow", FlowParams, raw["flow"])
+    operations = _section(path.name, OPERATIONS, OperationsParams, raw.get(OPERATIONS))
+    sections = {name: _section(path.name, name, STAGES[name].params_model(), raw[name]) for name in names}
+    return Parameters(seed, flow, sections, operations)  # type: ignore[arg-type]
+
+
+def load_operations(path: Path) -> OperationsParams:
+    """The section `operations` alone (defaults where there is none); imports no room's parameters.
+
+    Raises:
+        InputError: as `load_params`, about this section only.
+    """
+    return _section(path.name, OPERATIONS, OperationsParams, _read(path).get(OPERATIONS))  # type: ignore[return-value]
+
+
+def _read(path: Path) -> dict[str, Any]:
     import yaml
 
     try:
@@ -60,23 +101,7 @@ def load_params(path: Path, only: str | None = None) -> Parameters:
         raise InputError(f"{path.name} is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(raw, dict):
         raise InputError(f"{path.name} holds no sections")
-    known = ["seed", "flow", *STAGES]
-    for section in raw:
-        if section not in [*known, *OPTIONAL]:
-            nearest = _nearest(str(section), [*known, *OPTIONAL])
-            raise InputError(f"{path.name}: unknown section {section!r}{nearest}")
-        if section in OPTIONAL:
-            _section(path.name, section, _model(OPTIONAL[section]), raw[section])
-    missing = [section for section in known if section not in raw]
-    if missing:
-        raise InputError(f"{path.name}: section {missing[0]!r} is missing")
-    seed = raw["seed"]
-    if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
-        raise InputError(f"{path.name}: seed must be a whole number ≥ 0, not {seed!r}")
-    names = [only] if only else list(STAGES)
-    flow = _section(path.name, "flow", FlowParams, raw["flow"])
-    sections = {name: _section(path.name, name, STAGES[name].params_model(), raw[name]) for name in names}
-    return Parameters(seed, flow, sections)  # type: ignore[arg-type]
+    return raw
 
 
 def _model(place: str) -> type[Params]:
@@ -116,7 +141,7 @@ def default_text(values: dict[str, dict[str, Any]] | None = None) -> str:
         "# Every parameter of every stage. An unknown key is an error; what a change touches runs again."
     ]
     lines += [f"seed: {values.get('seed', 1)}"]
-    models: dict[str, type[Params]] = {"flow": FlowParams}
+    models: dict[str, type[Params]] = {"flow": FlowParams, OPERATIONS: OperationsParams}
     models |= {name: stage.params_model() for name, stage in STAGES.items()}
     for name, model in models.items():
         lines += ["", *_lines(name, model.model_validate(values.get(name, {})), 0)]
@@ -125,8 +150,6 @@ def default_text(values: dict[str, dict[str, Any]] | None = None) -> str:
 
 def _lines(name: str, section: Params, depth: int) -> list[str]:
     """A section's YAML lines, nested sections included, each key with its description as a comment."""
-    import yaml
-
     indent = "  " * depth
     fields = type(section).model_fields
     lines = [f"{indent}{name}:{'' if fields else ' {}'}"]
@@ -139,9 +162,26 @@ def _lines(name: str, section: Params, depth: int) -> list[str]:
             nested = _lines(key, value, depth + 1)
             lines += [nested[0] + comment, *nested[1:]]
             continue
+        if isinstance(value, tuple) and any(
+            isinstance(item, Params) and len(str(item)) > 100 for item in value
+        ):
+            lines.append(f"{indent}  {key}:{comment}")
+            lines += [
+                f"{indent}  - {_inline(item.model_dump(mode='json', exclude_defaults=True), False)}"
+                for item in value
+            ]
+            continue
         plain = section.model_dump(mode="json")[key]
-        text = yaml.safe_dump(plain, allow_unicode=True, default_flow_style=True, width=10_000)
-        # A scalar document ends with an explicit "..." line.
-        shown = text.removesuffix("...\n").strip()
-        lines.append(f"{indent}  {key}: {shown}{comment}")
+        lines.append(f"{indent}  {key}: {_inline(plain)}{comment}")
     return lines
+
+
+def _inline(value: Any, sort_keys: bool = True) -> str:
+    """A value as YAML on one line."""
+    import yaml
+
+    text = yaml.safe_dump(
+        value, allow_unicode=True, default_flow_style=True, width=10_000, sort_keys=sort_keys
+    )
+    # A scalar document ends with an explicit "..." line.
+    return text.removesuffix("...\n").strip()

@@ -128,7 +128,7 @@ def _run_all(
                 tracker.close("FINISHED")
                 return tracker
         versions = register(workspace)
-        tracker.registered(versions)
+        tracker.registered(versions, repo)
         tracker.promoted(promote(workspace, versions))
         report(workspace, tracker)
     except SyncDreamerError:

@@ -11,9 +11,9 @@ from components.core.files import read_json, write_json
 from components.core.paths import Workspace
 from components.storage.publish import publish_if_asked
 from components.tracking.models import SPECS, log_model
-from components.tracking.registry import models_table
+from components.tracking.registry import AVATAR, models_table
 from components.tracking.runs import Input, Tracker
-from flows import chain
+from flows import chain, costs, drift
 from flows.params import Parameters
 from flows.stages import STAGES
 
@@ -64,6 +64,8 @@ class Recorder:
                 ended=now,
                 tags={} if ran else {"restored": "true"},
             )
+            if ran:
+                costs.log_usage(self.tracker, self.workspace, name, run_id)
         if name in SPECS:
             log_model(self.tracker, name, run_id)
         durations = read_json(self._durations) if self._durations.exists() else {}
@@ -95,9 +97,12 @@ class Recorder:
         self.failure = {"stage": name, "message": message}
         self.rows.append({"name": name, "status": "failed", "seconds": round(seconds, 1), "run_id": run_id})
 
-    def registered(self, versions: dict[str, str]) -> None:
-        """Notes the registered versions."""
+    def registered(self, versions: dict[str, str], repo: Any) -> None:
+        """Notes the registered versions, what they cost and which clips they were trained on."""
         self.versions = dict(versions)
+        costs.attach(self.tracker, repo, self.rows, self.versions, self.parameters.operations.prices)
+        version = self.tracker.client.get_model_version(AVATAR, versions[AVATAR])
+        drift.log_training_clips(self.tracker, self.workspace, version.tags["trained_by"])
 
     def promoted(self, decision: Any) -> None:
         """Notes what the promotion rules decided."""

@@ -1,4 +1,5 @@
-"""A Prefect API server for one run, in a process of its own that ends when its owner does, however it ends.
+"""A Prefect API server for a run or for `syncdreamer serve`, in a process of its own that ends when its owner
+does, however it ends.
 
 Prefect would start one by itself, but leaves it behind when the flow is killed. Here the server reads a pipe
 whose other end only its owner holds: the end of that pipe is the end of the server.
@@ -14,14 +15,19 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from typing import Any
 
-from components.core.errors import SyncDreamerError
+from components.core.errors import InputError, SyncDreamerError
+from components.core.files import read_json
+from components.core.paths import Workspace
 
 URL_VARIABLE = "PREFECT_API_URL"
-START_LIMIT_S = 120.0
+START_LIMIT_S = 300.0
 GRACE_S = 5.0
 HOST = "127.0.0.1"
+PLANNING = {"PREFECT_SERVER_SERVICES_SCHEDULER_MAX_RUNS": "20"}
+"""Planned runs of a deployment: a hundred of a short interval, late at once, lock SQLite for minutes."""
 
 
 class ApiServer:
@@ -69,20 +75,38 @@ class ApiServer:
             self.process.wait()
 
 
-def start_server() -> ApiServer | None:
-    """Starts a server on a free port of this machine and names it to Prefect, which must not be imported yet.
+def start_server(port: int = 0, services: bool = False) -> ApiServer | None:
+    """Starts a server on this machine and names it to Prefect, which must not be imported yet.
 
+    port: 0 takes a free one. services: also the scheduler, the page and what else schedules need.
     Returns it while it is still starting, so that the caller can load other things meanwhile; None where
     PREFECT_API_URL names a server already. It ends with this process: at exit after Prefect, which sends its
     last events and logs then, was registered later and so is done.
+
+    Raises:
+        InputError: the port is taken.
     """
     if os.environ.get(URL_VARIABLE):
         return None
-    with socket.create_server((HOST, 0)) as listening:
+    try:
+        listening = socket.create_server((HOST, port))
+    except OSError as error:
+        raise InputError(
+            f"port {port} of {HOST} is taken ({error.strerror}): choose another with --port"
+        ) from error
+    with listening:
         port = listening.getsockname()[1]
+        more = {"PREFECT_UI_API_URL": f"http://{HOST}:{port}/api"} | PLANNING if services else {}
         process = subprocess.Popen(
-            [sys.executable, "-m", "flows.server", str(listening.fileno())],
+            [
+                sys.executable,
+                "-m",
+                "flows.server",
+                str(listening.fileno()),
+                *(["services"] if services else []),
+            ],
             stdin=subprocess.PIPE,
+            env=more | os.environ,
             pass_fds=[listening.fileno()],
             start_new_session=True,  # Ctrl-C is for the flow, which still reports to the server
         )
@@ -92,7 +116,23 @@ def start_server() -> ApiServer | None:
     return server
 
 
-def main(descriptor: int) -> None:
+def join_server(workspace: Workspace) -> bool:
+    """Names the server of this workspace's `syncdreamer serve` to Prefect; False if none is running."""
+    path = workspace.root / "state" / "operations" / "server.json"
+    if os.environ.get(URL_VARIABLE) or not path.exists():
+        return False
+    served = read_json(path)
+    try:
+        with urllib.request.urlopen(f"{served['url']}/health", timeout=3) as answer:
+            found = answer.status == http.HTTPStatus.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    if found:
+        os.environ[URL_VARIABLE] = served["url"]
+    return found
+
+
+def main(descriptor: int, services: bool = False) -> None:
     """In the server's process: serves on an open socket until standard input ends."""
     orphaned = threading.Event()
     serving: list[Any] = []
@@ -110,7 +150,7 @@ def main(descriptor: int) -> None:
     import uvicorn
     from prefect.server.api.server import create_app
 
-    app = create_app(ephemeral=True, final=True)
+    app = create_app(ephemeral=not services, final=True)
     config = uvicorn.Config(app, log_level="error", lifespan="on", timeout_graceful_shutdown=int(GRACE_S) - 2)
     serving.append(uvicorn.Server(config))
     if not orphaned.is_set():
@@ -118,4 +158,4 @@ def main(descriptor: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), "services" in sys.argv[2:])

@@ -18,6 +18,7 @@ from components.core.errors import EXIT_TIMEOUT
 from components.core.files import write_json
 from components.core.paths import Workspace
 from components.core.progress import say
+from flows.usage import Meter
 
 TIMEOUT_VARIABLE = "SYNCDREAMER_STAGE_TIMEOUT"
 """Seconds; the flow sets it (the flow owns time-outs), unset means no limit."""
@@ -48,6 +49,7 @@ def supervise(name: str, workspace: Workspace) -> int:
 
     for number in SIGNALS:
         signal.signal(number, stop)
+    meter = Meter()
     environment = os.environ | {"SYNCDREAMER_ROOT": str(workspace.root)}
     process = subprocess.Popen(
         [sys.executable, "-m", "flows.worker", name],
@@ -61,8 +63,9 @@ def supervise(name: str, workspace: Workspace) -> int:
             try:
                 status = process.wait(timeout=POLL_S)
             except subprocess.TimeoutExpired:
-                pass
+                meter.sample(process.pid)
             else:
+                write_json(workspace.state("stages", name) / "usage.json", meter.read())
                 if status < 0:
                     _record(workspace, name, 128 - status, f"ended by signal {-status}", begin)
                     return 128 - status

@@ -1,1 +1,1 @@
-"""How samples lie on disk: WebDataset shards with bytes that depend on content alone."""
+"""How samples lie on disk (WebDataset shards), and how files come from and go to S3."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from components.core.errors import InputError
-from components.core.paths import Workspace, inside
+from components.core.paths import Workspace
 from components.core.progress import say, track
 from components.curation import export
 from components.curation.decide import add_reason, decide
@@ -25,6 +25,7 @@ from components.curation.models import digests
 from components.curation.package import Form, Item, Repackaging, item_key
 from components.curation.params import CurateParams
 from components.curation.pool import Lost, cores, spread
+from components.curation.sources.remote import local
 from components.curation.steps.framing import framing
 
 if TYPE_CHECKING:
@@ -82,13 +83,16 @@ def make_items(inventory: pd.DataFrame, job: Job) -> list[Item]:
     """One item for each row of the inventory; files with the same bytes share a key."""
     items = []
     for row in inventory.astype(object).where(inventory.notna(), None).to_dict("records"):
-        key = item_key(row["sha256"], row["start"], row["end"])
+        crop = parsed_crop(row.get("crop"))
+        key = item_key(row["sha256"], row["start"], row["end"], crop)
         height, width = (int(row[name]) if row[name] else None for name in ("height", "width"))
+        if crop is not None:
+            width, height = crop[2:]
         items.append(
             Item(
                 key=key,
                 sha256=row["sha256"],
-                path=inside(job.workspace.raw, row["file"]),
+                path=local(job.workspace, row["file"]),
                 work=job.work(key),
                 start=row["start"],
                 end=row["end"],
@@ -97,9 +101,18 @@ def make_items(inventory: pd.DataFrame, job: Job) -> list[Item]:
                 height=height,
                 audio=row["audio"],
                 problem=row["problem"],
+                crop=crop,
             )
         )
     return items
+
+
+def parsed_crop(text: str | None) -> tuple[int, int, int, int] | None:
+    """The inventory's `left,top,width,height`."""
+    if text is None:
+        return None
+    left, top, width, height = map(int, text.split(","))
+    return left, top, width, height
 
 
 def measure(items: list[Item], job: Job, ledger: Ledger) -> dict[str, str]:

@@ -29,7 +29,8 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class Item:
-    """One file or span to work on. `work` is its folder under state/; `claimed` its duration in seconds."""
+    """One file or span to work on. `work` is its folder under state/; `claimed` its duration in seconds;
+    `width` and `height` are those of `crop` (left, top, width, height in raw pixels) where there is one."""
 
     key: str
     sha256: str
@@ -42,11 +43,22 @@ class Item:
     height: int | None
     audio: str
     problem: str | None
+    crop: tuple[int, int, int, int] | None = None
 
 
-def item_key(sha256: str, start: float, end: float | None) -> str:
-    """The ledger's key of a span of a file's content (32 hex digits)."""
-    return hashlib.sha256(f"{sha256} {start!r} {end!r}".encode()).hexdigest()[:32]
+def item_key(
+    sha256: str, start: float, end: float | None, crop: tuple[int, int, int, int] | None = None
+) -> str:
+    """The ledger's key of a span (and a part of the picture) of a file's content (32 hex digits)."""
+    part = "" if crop is None else f" {','.join(map(str, crop))}"
+    return hashlib.sha256(f"{sha256} {start!r} {end!r}{part}".encode()).hexdigest()[:32]
+
+
+def decoder_of(item: Item, params: CurateParams) -> Decoder:
+    """What decodes an item; measuring and packaging must see the same pictures."""
+    return Decoder(
+        item.path, params.working_side, params.max_clip_seconds, item.start, item.end, item.claimed, item.crop
+    )
 
 
 @dataclass(frozen=True)
@@ -106,9 +118,7 @@ def repackage(params: CurateParams, job: Repackaging) -> None:
     for number in job.forms:
         with np.load(item.work / f"{number}.track.npz") as stored:
             spans[number] = (int(stored["span"][0]), int(stored["span"][1]))
-    decoder = Decoder(
-        item.path, params.working_side, params.max_clip_seconds, item.start, item.end, item.claimed
-    )
+    decoder = decoder_of(item, params)
     for stretch in decoder.stretches():
         offset = round((stretch.start - item.start) * FPS)
         for number, (first, length) in spans.items():

@@ -12,7 +12,7 @@ from components.core.params import Params
 class SourceParams(Params):
     """One place that clips come from."""
 
-    path: str = Field(description="Folder below data/raw.")
+    path: str = Field(description="Folder below data/raw, or s3://bucket/prefix of the same layout.")
     kind: str = Field("folder", description="Reader, by its name in components.curation.sources.")
 
 

@@ -116,12 +116,17 @@ def parsed_crop(text: str | None) -> tuple[int, int, int, int] | None:
 
 
 def measure(items: list[Item], job: Job, ledger: Ledger) -> dict[str, str]:
-    """Measures what the ledger lacks; returns why by key for files that yielded nothing this time."""
+    """Measures what the ledger lacks; returns why by key for files that yielded nothing.
+
+    A time-out or an unexpected failure is tried again in the next runs, `ledger.TRIES` times in all.
+    """
     finished = ledger.finished(job.fingerprint)
+    gave_up = ledger.given_up(job.fingerprint)
     todo = list({item.key: item for item in items if item.key not in finished}.values())
     if len(todo) < len(items):
         say(f"curate: {len(items) - len(todo)} of {len(items)} files are in the ledger already")
-    lost: dict[str, str] = {}
+    lost = {key: why for key, why in gave_up.items() if key not in finished}
+    todo = [item for item in todo if item.key not in lost]
     results = spread(
         Worker, job.settings, todo, workers=cores(job.params.workers), time_limit=job.params.time_limit_s
     )
@@ -131,6 +136,7 @@ def measure(items: list[Item], job: Job, ledger: Ledger) -> dict[str, str]:
             say(f"curate: {item.path.name}: {result.why}")
             if not result.final:
                 lost[item.key] = result.why
+                ledger.failed(job.fingerprint, item.key, item.sha256, result.why)
                 continue
             result = [Segment({"problem": result.why, "segments": 1})]
         ledger.add(job.fingerprint, item.key, item.sha256, result)
@@ -177,8 +183,23 @@ def assemble(
 
 
 def choose(table: pd.DataFrame, params: CurateParams) -> pd.DataFrame:
-    """Adds the decision. Of near-duplicates the largest stays, then the highest bit rate, then the first."""
-    table = table.join(decide(table, params.limits))
+    """Adds the decision. Of near-duplicates the largest stays, then the highest bit rate, then the first.
+
+    Raises:
+        InputError: a clip is readmitted that shows no face: there is nothing to cut to.
+    """
+    readmitted = table["clip_id"].isin(params.readmit)
+    blind = readmitted & ~(pd_number(table["face_rate"]) > 0)
+    if blind.any():
+        row = table[blind].iloc[0]
+        raise InputError(
+            f"curate.readmit: no face was found in {row['clip_id']} ({row['file']}), so it cannot be cut; "
+            "remove it from params.yaml"
+        )
+    unknown = len(params.readmit) - int(readmitted.sum())
+    if unknown:
+        say(f"curate: {unknown} readmitted clips are not in the sources (any more)")
+    table = table.join(decide(table, params.limits, readmitted))
     kept = table[table["decision"] == "keep"]
     kept = kept.assign(pixels=kept["width"] * kept["height"], rate=kept["bytes"] / kept["decoded_seconds"])
     kept = kept.sort_values(["pixels", "rate"], ascending=False, kind="stable")
@@ -188,8 +209,16 @@ def choose(table: pd.DataFrame, params: CurateParams) -> pd.DataFrame:
     ]
     copies = find(prints, params)
     table["duplicate_of"] = table["clip_id"].map(copies)
+    table.loc[readmitted, "duplicate_of"] = None
     add_reason(table, table["duplicate_of"].notna(), "duplicate")
     return table
+
+
+def pd_number(column: pd.Series) -> pd.Series:
+    """A score as numbers; null is NaN."""
+    import pandas as pd
+
+    return pd.to_numeric(column, errors="coerce")
 
 
 def forms(table: pd.DataFrame) -> Iterator[tuple[str, int, Form]]:

@@ -75,6 +75,10 @@ class CurateParams(Params):
     """How clips are measured, decided, cut and written."""
 
     limits: Limits = Field(Limits(), description="Thresholds of the decision.")
+    readmit: dict[str, str] = Field(
+        {},
+        description="Clips kept against their scores: clip id → why (`syncdreamer clips readmit` adds one).",
+    )
     max_clip_seconds: float = Field(
         30.0, ge=2, description="Longer shots are cut into equal parts below this."
     )

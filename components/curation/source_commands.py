@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
+from components.core.params import Params
+
 if TYPE_CHECKING:
     from components.core.paths import Workspace
-    from components.curation.params import IngestParams
     from components.curation.sources import Listing
+
+P = TypeVar("P", bound=Params)
 
 app = typer.Typer(help="See what the sources of clips hold and lack.", no_args_is_help=True)
 SHOWN = 20
@@ -40,10 +43,11 @@ def check(
     from components.core.errors import InputError
     from components.core.paths import find_workspace
     from components.curation.ingest import read_source
+    from components.curation.params import IngestParams
 
     workspace = find_workspace()
     complete = True
-    for source in _params(workspace).sources:
+    for source in section(workspace, "ingest", IngestParams).sources:
         if name and name not in (source.path, source.path.rsplit("/", 1)[-1]):
             continue
         try:
@@ -96,8 +100,8 @@ def told(path: str, kind: str, listing: Listing, limit: int | None) -> list[str]
     return lines + [f"  wrong    {each}" for each in listing.malformed]
 
 
-def _params(workspace: Workspace) -> IngestParams:
-    """The section `ingest` of params.yaml.
+def section(workspace: Workspace, name: str, model: type[P]) -> P:
+    """A section of params.yaml.
 
     Raises:
         InputError: the file or the section is missing or wrong.
@@ -107,11 +111,10 @@ def _params(workspace: Workspace) -> IngestParams:
 
     from components.core.errors import InputError
     from components.core.paths import require
-    from components.curation.params import IngestParams
 
     path = require(workspace.root / "params.yaml", "syncdreamer params --write")
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        return IngestParams.model_validate(content["ingest"])
+        return model.model_validate(content[name])
     except (yaml.YAMLError, ValidationError, KeyError, TypeError) as error:
-        raise InputError(f"params.yaml: section ingest: {' '.join(str(error).split())}") from error
+        raise InputError(f"params.yaml: section {name}: {' '.join(str(error).split())}") from error

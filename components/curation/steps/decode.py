@@ -19,6 +19,8 @@ GAP_S = 0.1
 """A jump of the sound's clock beyond this is filled with silence."""
 SOUND_LEAD_S = 1.0
 """Sound is decoded from this long before a span on: a decoder's first packets after a jump are not whole."""
+LEAST_SIDE = 16
+"""Pictures (or crops) with a shorter side show no face, and the steps cannot look at them."""
 LONGEST_HOLD_S = 5.0
 """A picture that would stand longer than this is damage, not a slow frame rate."""
 
@@ -197,6 +199,9 @@ class Decoder:
                     self.problem = f"corrupt: the pictures' clock jumps by {time - self._times[-1]:.0f} s"
                     return
                 size = size or self._size(frame.width, frame.height)
+                if min(size if self.crop is None else self.crop[2:]) < LEAST_SIDE:
+                    self.problem = f"corrupt: its pictures have {frame.width}×{frame.height} pixels"
+                    return
                 self._times.append(time - self.start)
                 picture = scaler.reformat(
                     frame, *size, format="rgb24", interpolation=Interpolation.AREA, threads=1

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.core.media import SAMPLE_RATE, encode_video, read_video
@@ -58,6 +58,7 @@ def test_a_crop_is_that_part_of_the_picture(talk: Path) -> None:
     assert small.frames.shape[1:3] == (30, 30)
 
 
+@settings(deadline=None, max_examples=60)
 @given(st.lists(st.integers(0, 50), max_size=12), st.lists(st.integers(1, 60), min_size=1, max_size=12))
 def test_samples_come_in_any_lengths(pieces: list[int], wanted: list[int]) -> None:
     stream = np.arange(1, sum(pieces) + 1, dtype=np.float32)

@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.core.errors import InputError
@@ -344,12 +344,14 @@ def test_times(text: str, expected: float) -> None:
     assert seconds(text) == expected
 
 
+@settings(deadline=None, max_examples=60)
 @given(st.integers(0, 99), st.integers(0, 59), st.integers(0, 59_999))
 def test_every_timecode_is_read_back(hours: int, minutes: int, thousandths: int) -> None:
     text = f"{hours:02d}:{minutes:02d}:{thousandths / 1000:06.3f}"
     assert seconds(text) == pytest.approx(hours * 3600 + minutes * 60 + thousandths / 1000, abs=1e-6)
 
 
+@settings(deadline=None, max_examples=60)
 @given(st.text(max_size=40))
 def test_no_text_breaks_the_parsers(text: str) -> None:
     for parse in (seconds, youtube_id):

@@ -18,7 +18,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-ROOM_COMMANDS = ("corpus", "curation", "evaluation", "perception", "tracking")
+ROOM_COMMANDS = ("corpus", "curation", "evaluation", "gates", "perception", "tracking")
 """Rooms with a `commands.py`; its `register(app)` adds the room's commands."""
 
 

@@ -18,9 +18,11 @@ app = typer.Typer(help="Look at what curation decided about each clip, and why."
 def register(target: typer.Typer) -> None:
     """Adds the room's commands to the main one."""
     from components.curation.source_commands import app as sources
+    from components.curation.sync_commands import app as sync
 
     target.add_typer(app, name="clips")
     target.add_typer(sources, name="sources")
+    target.add_typer(sync, name="sync")
 
 
 @app.command()

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from components.core.errors import InputError
-from components.core.paths import Workspace
+from components.core.paths import Workspace, inside
 from components.core.progress import say, track
 from components.curation import export
 from components.curation.decide import add_reason, decide
@@ -44,7 +44,9 @@ class Job:
     @property
     def settings(self) -> Settings:
         """For the workers."""
-        return Settings(self.params, self.workspace.artifacts("perception"))
+        return Settings(
+            self.params, self.workspace.artifacts("perception"), sync_folder(self.params, self.workspace)
+        )
 
     def work(self, key: str) -> Path:
         """Where a file's tracks, thumbnails and packages lie until they are exported."""
@@ -59,8 +61,7 @@ def run(params: CurateParams, workspace: Workspace, seed: int) -> None:
             no clip at all was kept.
     """
     inventory = read_inventory(workspace)
-    models = digests(workspace.artifacts("perception"))
-    job = Job(params, workspace, models, fingerprint({"models": models, "how": measuring(params)}))
+    job = make_job(params, workspace)
     items = make_items(inventory, job)
     with Ledger(workspace.state("curate") / "ledger.sqlite") as ledger:
         lost = measure(items, job, ledger)
@@ -75,8 +76,23 @@ def run(params: CurateParams, workspace: Workspace, seed: int) -> None:
     write_missing_packages(table, items, job)
     people(table, params, identity_distance(job))
     export.write(
-        table, dict(zip([item.key for item in items], items, strict=True)), job.params, models, workspace
+        table, dict(zip([item.key for item in items], items, strict=True)), job.params, job.models, workspace
     )
+
+
+def make_job(params: CurateParams, workspace: Workspace) -> Job:
+    """What a run with these parameters works with.
+
+    Raises:
+        InputError: a model is missing.
+    """
+    models = digests(workspace.artifacts("perception"), sync_folder(params, workspace))
+    return Job(params, workspace, models, fingerprint({"models": models, "how": measuring(params)}))
+
+
+def sync_folder(params: CurateParams, workspace: Workspace) -> Path | None:
+    """The folder of the sync model that params.yaml names, if it names one."""
+    return inside(workspace.root, params.sync_model) if params.sync_model is not None else None
 
 
 def make_items(inventory: pd.DataFrame, job: Job) -> list[Item]:

@@ -52,6 +52,7 @@ class Settings:
 
     params: CurateParams
     perception: Path
+    sync: Path | None = None
 
 
 def measuring(params: CurateParams) -> dict[str, Any]:
@@ -65,7 +66,7 @@ class Measurer:
 
     def __init__(self, settings: Settings) -> None:
         self.params = settings.params
-        self.models = Models(settings.perception)
+        self.models = Models(settings.perception, settings.sync)
 
     def __call__(self, item: Item) -> list[Segment]:
         """All segments of a file, at least one; a bad file gets one with its problem."""

@@ -111,31 +111,30 @@ class Repackaging:
 
 def repackage(params: CurateParams, job: Repackaging) -> None:
     """Decodes a file again and writes packages from the stored tracks; no perception is repeated."""
-    import numpy as np
 
     item = job.item
-    spans: dict[int, tuple[int, int]] = {}
-    for number in job.forms:
-        with np.load(item.work / f"{number}.track.npz") as stored:
-            spans[number] = (int(stored["span"][0]), int(stored["span"][1]))
+    spans = {number: stored_track(item, number)[0] for number in job.forms}
     decoder = decoder_of(item, params)
     for stretch in decoder.stretches():
         offset = round((stretch.start - item.start) * FPS)
         for number, (first, length) in spans.items():
             if offset <= first < offset + len(stretch.frames):
                 part = stretch.part(first - offset, first - offset + length)
-                track, mesh = _stored(item, number)
+                _, track, mesh = stored_track(item, number)
                 write_package(item, number, part, track, mesh, job.forms[number], params)
 
 
-def _stored(item: Item, number: int) -> tuple[Track, dict[int, NDArray[np.float32]]]:
+def stored_track(item: Item, number: int) -> tuple[tuple[int, int], Track, dict[int, NDArray[np.float32]]]:
+    """((first frame, frames) of a segment in its file, its face track, its mesh by frame)."""
     import numpy as np
 
     from components.curation.steps.faces import Track
 
     with np.load(item.work / f"{number}.track.npz") as stored:
         track = Track(stored["boxes"], stored["keypoints"], 1.0, float(stored["score"]), 1, 0.0)
-        return track, dict(zip(stored["mesh_frames"].tolist(), stored["mesh"], strict=True))
+        first, length = (int(value) for value in stored["span"])
+        mesh = dict(zip(stored["mesh_frames"].tolist(), stored["mesh"], strict=True))
+        return (first, length), track, mesh
 
 
 def store_track(

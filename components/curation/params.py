@@ -106,6 +106,11 @@ class CurateParams(Params):
         le=2,
         description="Cosine distance below which two clips show one person; null: the model's own.",
     )
+    sync_model: str | None = Field(
+        None,
+        description="Folder, below the workspace, of a sync model made by `syncdreamer sync train`; null: "
+        "that of the perception stage.",
+    )
     duplicate_picture: float = Field(
         0.12, ge=0, le=0.5, description="Bit error rate of pictures below which they match."
     )

@@ -6,10 +6,10 @@ artifacts are a deterministic export of it: the same for any number of workers a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from components.core.errors import InputError
 from components.core.paths import Workspace, inside
@@ -143,9 +143,7 @@ def measure(items: list[Item], job: Job, ledger: Ledger) -> dict[str, str]:
         say(f"curate: {len(items) - len(todo)} of {len(items)} files are in the ledger already")
     lost = {key: why for key, why in gave_up.items() if key not in finished}
     todo = [item for item in todo if item.key not in lost]
-    results = spread(
-        Worker, job.settings, todo, workers=cores(job.params.workers), time_limit=job.params.time_limit_s
-    )
+    results = distribute(job, todo)
     for index, result in track(results, "curate", len(todo)):
         item = todo[index]
         if isinstance(result, Lost):
@@ -157,6 +155,19 @@ def measure(items: list[Item], job: Job, ledger: Ledger) -> dict[str, str]:
             result = [Segment({"problem": result.why, "segments": 1})]
         ledger.add(job.fingerprint, item.key, item.sha256, result)
     return lost
+
+
+def distribute(job: Job, todo: Sequence[Item | Repackaging]) -> Iterator[tuple[int, Any]]:
+    """(index, result or `Lost`) of every piece of work, by processes here or actors of a Ray cluster."""
+    params = job.params
+    if params.engine == "ray":
+        from components.curation.pool_ray import spread_ray
+
+        return spread_ray(
+            Worker, job.settings, todo, workers=params.workers, time_limit=params.time_limit_s,
+            address=params.ray_address,
+        )  # fmt: skip
+    return spread(Worker, job.settings, todo, workers=cores(params.workers), time_limit=params.time_limit_s)
 
 
 def assemble(
@@ -254,9 +265,7 @@ def write_missing_packages(table: pd.DataFrame, items: list[Item], job: Job) -> 
         if not (form.folder(by_key[key], segment, job.params) / "geometry.json").exists():
             missing.setdefault(key, {})[segment] = form
     jobs = [Repackaging(by_key[key], wanted) for key, wanted in missing.items()]
-    results = spread(
-        Worker, job.settings, jobs, workers=cores(job.params.workers), time_limit=job.params.time_limit_s
-    )
+    results = distribute(job, jobs)
     for index, result in track(results, "standardise", len(jobs)) if jobs else ():
         if isinstance(result, Lost):
             raise InputError(f"{jobs[index].item.path}: measured before, now {result.why}")

@@ -122,6 +122,12 @@ class CurateParams(Params):
     workers: int = Field(
         0, ge=0, description="Processes; 0: one per available core. Changes no byte of the output."
     )
+    engine: Literal["local", "ray"] = Field(
+        "local", description="Where files are measured: processes here, or a Ray cluster. Changes no byte."
+    )
+    ray_address: str | None = Field(
+        None, description="The cluster; null: RAY_ADDRESS, a running one, or one of this machine alone."
+    )
     time_limit_s: float = Field(
         120.0, gt=0, description="Computing time after which a file is given up and told, seconds."
     )

@@ -22,6 +22,7 @@ COUNT = 300
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 def test_damaged_files_cost_nothing_but_themselves(tmp_path: Path) -> None:
     from components.corpus.clips import make_clip
 

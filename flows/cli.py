@@ -19,7 +19,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-ROOM_COMMANDS = ("corpus", "curation", "enhancer", "evaluation", "perception", "storage", "tracking")
+ROOM_COMMANDS = ("corpus", "curation", "enhancer", "evaluation", "gates", "perception", "storage", "tracking")
 """Rooms with a `commands.py`; its `register(app)` adds the room's commands."""
 
 MOVES = (["promote"], ["rollback"])

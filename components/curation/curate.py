@@ -6,10 +6,10 @@ artifacts are a deterministic export of it: the same for any number of workers a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from components.core.errors import InputError
 from components.core.paths import Workspace, inside
@@ -26,6 +26,7 @@ from components.curation.models import digests
 from components.curation.package import Form, Item, Repackaging, item_key
 from components.curation.params import CurateParams
 from components.curation.pool import Lost, cores, spread
+from components.curation.sources.remote import local
 from components.curation.steps.framing import framing
 
 if TYPE_CHECKING:
@@ -44,7 +45,9 @@ class Job:
     @property
     def settings(self) -> Settings:
         """For the workers."""
-        return Settings(self.params, self.workspace.artifacts("perception"))
+        return Settings(
+            self.params, self.workspace.artifacts("perception"), sync_folder(self.params, self.workspace)
+        )
 
     def work(self, key: str) -> Path:
         """Where a file's tracks, thumbnails and packages lie until they are exported."""
@@ -60,8 +63,7 @@ def run(params: CurateParams, workspace: Workspace, seed: int) -> None:
     """
     stones = tombstones(params, workspace)
     inventory = without_files(read_inventory(workspace), stones)
-    models = digests(workspace.artifacts("perception"))
-    job = Job(params, workspace, models, fingerprint({"models": models, "how": measuring(params)}))
+    job = make_job(params, workspace)
     items = make_items(inventory, job)
     with Ledger(workspace.state("curate") / "ledger.sqlite") as ledger:
         lost = measure(items, job, ledger)
@@ -76,21 +78,39 @@ def run(params: CurateParams, workspace: Workspace, seed: int) -> None:
     write_missing_packages(table, items, job)
     people(table, params, identity_distance(job))
     export.write(
-        table, dict(zip([item.key for item in items], items, strict=True)), job.params, models, workspace
+        table, dict(zip([item.key for item in items], items, strict=True)), job.params, job.models, workspace
     )
+
+
+def make_job(params: CurateParams, workspace: Workspace) -> Job:
+    """What a run with these parameters works with.
+
+    Raises:
+        InputError: a model is missing.
+    """
+    models = digests(workspace.artifacts("perception"), sync_folder(params, workspace))
+    return Job(params, workspace, models, fingerprint({"models": models, "how": measuring(params)}))
+
+
+def sync_folder(params: CurateParams, workspace: Workspace) -> Path | None:
+    """The folder of the sync model that params.yaml names, if it names one."""
+    return inside(workspace.root, params.sync_model) if params.sync_model is not None else None
 
 
 def make_items(inventory: pd.DataFrame, job: Job) -> list[Item]:
     """One item for each row of the inventory; files with the same bytes share a key."""
     items = []
     for row in inventory.astype(object).where(inventory.notna(), None).to_dict("records"):
-        key = item_key(row["sha256"], row["start"], row["end"])
+        crop = parsed_crop(row.get("crop"))
+        key = item_key(row["sha256"], row["start"], row["end"], crop)
         height, width = (int(row[name]) if row[name] else None for name in ("height", "width"))
+        if crop is not None:
+            width, height = crop[2:]
         items.append(
             Item(
                 key=key,
                 sha256=row["sha256"],
-                path=inside(job.workspace.raw, row["file"]),
+                path=local(job.workspace, row["file"]),
                 work=job.work(key),
                 start=row["start"],
                 end=row["end"],
@@ -99,31 +119,57 @@ def make_items(inventory: pd.DataFrame, job: Job) -> list[Item]:
                 height=height,
                 audio=row["audio"],
                 problem=row["problem"],
+                crop=crop,
             )
         )
     return items
 
 
+def parsed_crop(text: str | None) -> tuple[int, int, int, int] | None:
+    """The inventory's `left,top,width,height`."""
+    if text is None:
+        return None
+    left, top, width, height = map(int, text.split(","))
+    return left, top, width, height
+
+
 def measure(items: list[Item], job: Job, ledger: Ledger) -> dict[str, str]:
-    """Measures what the ledger lacks; returns why by key for files that yielded nothing this time."""
+    """Measures what the ledger lacks; returns why by key for files that yielded nothing.
+
+    A time-out or an unexpected failure is tried again in the next runs, `ledger.TRIES` times in all.
+    """
     finished = ledger.finished(job.fingerprint)
+    gave_up = ledger.given_up(job.fingerprint)
     todo = list({item.key: item for item in items if item.key not in finished}.values())
     if len(todo) < len(items):
         say(f"curate: {len(items) - len(todo)} of {len(items)} files are in the ledger already")
-    lost: dict[str, str] = {}
-    results = spread(
-        Worker, job.settings, todo, workers=cores(job.params.workers), time_limit=job.params.time_limit_s
-    )
+    lost = {key: why for key, why in gave_up.items() if key not in finished}
+    todo = [item for item in todo if item.key not in lost]
+    results = distribute(job, todo)
     for index, result in track(results, "curate", len(todo)):
         item = todo[index]
         if isinstance(result, Lost):
             say(f"curate: {item.path.name}: {result.why}")
             if not result.final:
                 lost[item.key] = result.why
+                ledger.failed(job.fingerprint, item.key, item.sha256, result.why)
                 continue
             result = [Segment({"problem": result.why, "segments": 1})]
         ledger.add(job.fingerprint, item.key, item.sha256, result)
     return lost
+
+
+def distribute(job: Job, todo: Sequence[Item | Repackaging]) -> Iterator[tuple[int, Any]]:
+    """(index, result or `Lost`) of every piece of work, by processes here or actors of a Ray cluster."""
+    params = job.params
+    if params.engine == "ray":
+        from components.curation.pool_ray import spread_ray
+
+        return spread_ray(
+            Worker, job.settings, todo, workers=params.workers, time_limit=params.time_limit_s,
+            address=params.ray_address,
+        )  # fmt: skip
+    return spread(Worker, job.settings, todo, workers=cores(params.workers), time_limit=params.time_limit_s)
 
 
 def assemble(
@@ -166,8 +212,23 @@ def assemble(
 
 
 def choose(table: pd.DataFrame, params: CurateParams) -> pd.DataFrame:
-    """Adds the decision. Of near-duplicates the largest stays, then the highest bit rate, then the first."""
-    table = table.join(decide(table, params.limits))
+    """Adds the decision. Of near-duplicates the largest stays, then the highest bit rate, then the first.
+
+    Raises:
+        InputError: a clip is readmitted that shows no face: there is nothing to cut to.
+    """
+    readmitted = table["clip_id"].isin(params.readmit)
+    blind = readmitted & ~(pd_number(table["face_rate"]) > 0)
+    if blind.any():
+        row = table[blind].iloc[0]
+        raise InputError(
+            f"curate.readmit: no face was found in {row['clip_id']} ({row['file']}), so it cannot be cut; "
+            "remove it from params.yaml"
+        )
+    unknown = len(params.readmit) - int(readmitted.sum())
+    if unknown:
+        say(f"curate: {unknown} readmitted clips are not in the sources (any more)")
+    table = table.join(decide(table, params.limits, readmitted))
     kept = table[table["decision"] == "keep"]
     kept = kept.assign(pixels=kept["width"] * kept["height"], rate=kept["bytes"] / kept["decoded_seconds"])
     kept = kept.sort_values(["pixels", "rate"], ascending=False, kind="stable")
@@ -177,8 +238,16 @@ def choose(table: pd.DataFrame, params: CurateParams) -> pd.DataFrame:
     ]
     copies = find(prints, params)
     table["duplicate_of"] = table["clip_id"].map(copies)
+    table.loc[readmitted, "duplicate_of"] = None
     add_reason(table, table["duplicate_of"].notna(), "duplicate")
     return table
+
+
+def pd_number(column: pd.Series) -> pd.Series:
+    """A score as numbers; null is NaN."""
+    import pandas as pd
+
+    return pd.to_numeric(column, errors="coerce")
 
 
 def forms(table: pd.DataFrame) -> Iterator[tuple[str, int, Form]]:
@@ -198,9 +267,7 @@ def write_missing_packages(table: pd.DataFrame, items: list[Item], job: Job) -> 
         if not (form.folder(by_key[key], segment, job.params) / "geometry.json").exists():
             missing.setdefault(key, {})[segment] = form
     jobs = [Repackaging(by_key[key], wanted) for key, wanted in missing.items()]
-    results = spread(
-        Worker, job.settings, jobs, workers=cores(job.params.workers), time_limit=job.params.time_limit_s
-    )
+    results = distribute(job, jobs)
     for index, result in track(results, "standardise", len(jobs)) if jobs else ():
         if isinstance(result, Lost):
             raise InputError(f"{jobs[index].item.path}: measured before, now {result.why}")

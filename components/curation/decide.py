@@ -24,8 +24,10 @@ FPS_TOLERANCE = 0.05
 JITTER_TOLERANCE = 0.1
 
 
-def decide(scores: pd.DataFrame, limits: Limits) -> pd.DataFrame:
+def decide(scores: pd.DataFrame, limits: Limits, readmitted: pd.Series | None = None) -> pd.DataFrame:
     """Decides every row of `scores` (columns of `SCORES`, and `audio`: "required" or "none").
+
+    Rows where `readmitted` holds are kept whatever their scores; their repairs begin with `readmitted`.
 
     Returns:
         With the same index: outcome (keep | repair | cut | reject), decision (keep | reject), reasons and
@@ -76,14 +78,16 @@ def decide(scores: pd.DataFrame, limits: Limits) -> pd.DataFrame:
         "exposure": exposure, "no_audio": no_audio, "silence": silence, "clipped_audio": clipped_audio,
         "second_voice": second_voice,
     }  # fmt: skip
+    spared = pd.Series(False, index=scores.index) if readmitted is None else readmitted
+    found = {name: mask & ~spared for name, mask in found.items()}
     sound_so_far = ~np.logical_or.reduce([mask.to_numpy() for mask in found.values()])
     offset = number("sync_offset")
-    judged = voice & sound_so_far
+    judged = voice & sound_so_far & ~spared
     unsure = number("sync_confidence").fillna(-np.inf) < limits.min_sync
     found["sync"] = judged & (unsure | offset.isna() | (offset.abs() > limits.max_offset))
 
     kept = sound_so_far & ~found["sync"]
-    moved = kept & voice & (offset.abs() > limits.offset_tolerance)
+    moved = kept & voice & offset.abs().between(limits.offset_tolerance, limits.max_offset, "right")
     rate = kept & (
         ((number("fps") - FPS).abs() > FPS_TOLERANCE) | (number("jitter").fillna(0) > JITTER_TOLERANCE)
     )
@@ -94,7 +98,7 @@ def decide(scores: pd.DataFrame, limits: Limits) -> pd.DataFrame:
             "outcome": outcome,
             "decision": np.where(kept, "keep", "reject"),
             "reasons": joined(found, len(scores)),
-            "repairs": joined({"offset": moved, "frame_rate": rate}, len(scores)),
+            "repairs": joined({"readmitted": spared, "offset": moved, "frame_rate": rate}, len(scores)),
             "speakers": speakers.astype("Int64"),
             "shift": np.where(moved, offset.fillna(0), 0).astype("int64"),
         },

@@ -66,7 +66,8 @@ def write(
             "mesh_every": params.mesh_every,
             "limits": params.limits,
             "models": dict(models),
-        },
+        }
+        | ({"readmit": params.readmit} if params.readmit else {}),
     )
     write_json(folder / "metrics.json", figures(shown))
 

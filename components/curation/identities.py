@@ -15,20 +15,71 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
+BLOCK = 4000
+"""Clips up to which all pairs are compared (64 MB)."""
+MOST_MERGED = 20_000
+"""People up to which the clusters of different blocks are merged once more (1.6 GB)."""
 
-def cluster(embeddings: NDArray[np.float32], distance: float) -> NDArray[np.int64]:
+
+def cluster(embeddings: NDArray[np.float32], distance: float, block: int = BLOCK) -> NDArray[np.int64]:
     """Numbers (N,) from 0 in order of first appearance: the same number, the same person.
 
-    embeddings (N,D) of unit length; average linkage, merged up to the cosine `distance`.
+    embeddings (N,D) of unit length; average linkage, merged up to the cosine `distance`. More than `block`
+    are clustered block by block, each against the people found before: the distances of all pairs of a large
+    collection fit into no memory.
     """
     import numpy as np
-    from scipy.cluster.hierarchy import fcluster, linkage
 
-    if len(embeddings) < 2:
-        return np.zeros(len(embeddings), np.int64)
-    found = fcluster(linkage(embeddings.astype(np.float64), "average", metric="cosine"), distance, "distance")
+    vectors = embeddings.astype(np.float64)
+    if len(vectors) <= block:
+        return _by_appearance(_linked(vectors, distance))
+    means, sizes = np.zeros((0, vectors.shape[1])), np.zeros(0)
+    numbers = np.empty(len(vectors), np.int64)
+    for begin in range(0, len(vectors), block):
+        part = vectors[begin : begin + block]
+        # Of unit vectors, the average distance to a cluster is one minus the product with its mean.
+        apart = 1 - part @ means.T if len(means) else np.full((len(part), 1), np.inf)
+        nearest = apart.argmin(axis=1)
+        known = apart[np.arange(len(part)), nearest] < distance
+        new = _by_appearance(_linked(part[~known], distance))
+        found = np.where(known, nearest, 0)
+        found[~known] = new + len(means)
+        numbers[begin : begin + block] = found
+        more = int(new.max()) + 1 if len(new) else 0
+        sums = np.vstack([means * sizes[:, None], np.zeros((more, vectors.shape[1]))])
+        np.add.at(sums, found, part)
+        sizes = np.concatenate([sizes, np.zeros(more)]) + np.bincount(found, minlength=len(sums))
+        means = sums / sizes[:, None]
+    if len(means) <= MOST_MERGED:
+        merged = _linked(means, distance)
+        numbers = merged[numbers]
+    return _by_appearance(numbers)
+
+
+def _linked(vectors: NDArray[np.float64], distance: float) -> NDArray[np.int64]:
+    """Cluster numbers of average linkage; the distance of two vectors is one minus their product."""
+    import numpy as np
+    from scipy.cluster.hierarchy import fcluster, linkage
+    from scipy.spatial.distance import squareform
+
+    if len(vectors) < 2:
+        return np.zeros(len(vectors), np.int64)
+    lengths = np.linalg.norm(vectors, axis=1)
+    if np.allclose(lengths, 1.0, atol=1e-3):
+        pairs = linkage(vectors, "average", metric="cosine")
+    else:  # means of clusters, which are shorter than one
+        apart = np.clip(1 - vectors @ vectors.T, 0, None)
+        np.fill_diagonal(apart, 0.0)
+        pairs = linkage(squareform(apart, checks=False), "average")
+    return fcluster(pairs, distance, "distance").astype(np.int64)
+
+
+def _by_appearance(numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The same clusters, numbered from 0 in order of first appearance."""
+    import numpy as np
+
     order: dict[int, int] = {}
-    return np.array([order.setdefault(int(label), len(order)) for label in found], np.int64)
+    return np.array([order.setdefault(int(number), len(order)) for number in numbers], np.int64)
 
 
 def label(clip_ids: Sequence[str], clusters: Sequence[int]) -> list[str]:

@@ -22,6 +22,8 @@ from components.curation.scores import SCORES, tidy
 if TYPE_CHECKING:
     import pandas as pd
 
+TRIES = 3
+"""So often a file is taken up that ran out of time or failed in a way that may pass."""
 PRINTS = ("picture", "sound", "embedding")
 
 
@@ -57,7 +59,10 @@ class Ledger:
             f"CREATE TABLE IF NOT EXISTS clips (key TEXT, fingerprint TEXT, segment INTEGER{columns}, "
             "picture BLOB, sound BLOB, embedding BLOB, PRIMARY KEY (fingerprint, key, segment)) WITHOUT ROWID"
         )
-
+        self._base.execute(
+            "CREATE TABLE IF NOT EXISTS failures (key TEXT, fingerprint TEXT, sha256 TEXT, why TEXT, "
+            "tries INTEGER, PRIMARY KEY (fingerprint, key)) WITHOUT ROWID"
+        )
         there = {row[1] for row in self._base.execute("PRAGMA table_info(clips)")}
         for name, kind in SCORES.items():
             if name not in there:  # a ledger of an older version
@@ -97,6 +102,20 @@ class Ledger:
         except sqlite3.Error:
             self._base.execute("ROLLBACK")
             raise
+
+    def failed(self, fingerprint: str, key: str, sha256: str, why: str) -> None:
+        """Records that a file yielded nothing this time."""
+        self._base.execute(
+            "INSERT INTO failures VALUES (?, ?, ?, ?, 1) ON CONFLICT (fingerprint, key) "
+            "DO UPDATE SET why = excluded.why, tries = tries + 1",
+            (key, fingerprint, sha256, why),
+        )
+
+    def given_up(self, fingerprint: str) -> dict[str, str]:
+        """Why, by key, of the files that yielded nothing `TRIES` times."""
+        query = "SELECT key, why FROM failures WHERE fingerprint = ? AND tries >= ?"
+        with closing(self._base.execute(query, (fingerprint, TRIES))) as rows:
+            return dict(rows.fetchall())
 
     def read(self, fingerprint: str, keys: Iterable[str] | None = None) -> pd.DataFrame:
         """All scores and fingerprints, sorted by key and segment; only `keys` if given."""

@@ -16,7 +16,15 @@ from components.core.vocabulary import FRAMINGS
 from components.curation.decide import decide
 from components.curation.ledger import Segment
 from components.curation.models import Models
-from components.curation.package import Form, Item, Repackaging, repackage, store_track, write_package
+from components.curation.package import (
+    Form,
+    Item,
+    Repackaging,
+    decoder_of,
+    repackage,
+    store_track,
+    write_package,
+)
 from components.curation.params import CurateParams
 from components.curation.probe import is_cut_short
 from components.curation.scores import tidy
@@ -44,6 +52,7 @@ class Settings:
 
     params: CurateParams
     perception: Path
+    sync: Path | None = None
 
 
 def measuring(params: CurateParams) -> dict[str, Any]:
@@ -57,7 +66,7 @@ class Measurer:
 
     def __init__(self, settings: Settings) -> None:
         self.params = settings.params
-        self.models = Models(settings.perception)
+        self.models = Models(settings.perception, settings.sync)
 
     def __call__(self, item: Item) -> list[Segment]:
         """All segments of a file, at least one; a bad file gets one with its problem."""
@@ -68,7 +77,7 @@ class Measurer:
         if item.problem is not None:
             write_bytes(item.work / "0.jpg", blank_thumbnail())
             return [Segment({"problem": item.problem, "shots": 0, "segments": 1})]
-        decoder = self._decoder(item)
+        decoder = decoder_of(item, self.params)
         found: list[Segment] = []
         shots = 0
         for stretch in decoder.stretches():
@@ -77,16 +86,6 @@ class Measurer:
             for first, last in zip(borders, borders[1:], strict=False):
                 found.append(self._segment(item, len(found), stretch.part(first, last)))
         return self._finish(item, decoder, found, shots)
-
-    def _decoder(self, item: Item) -> Decoder:
-        return Decoder(
-            item.path,
-            self.params.working_side,
-            self.params.max_clip_seconds,
-            item.start,
-            item.end,
-            item.claimed,
-        )
 
     def _cuts(self, stretch: Stretch) -> list[int]:
         from components.perception.shots import cuts

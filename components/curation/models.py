@@ -20,8 +20,10 @@ if TYPE_CHECKING:
 NAMES = ("sync", "identity")
 
 
-def digests(folder: Path) -> dict[str, str]:
+def digests(folder: Path, sync: Path | None = None) -> dict[str, str]:
     """SHA-256 of each model folder below `folder` (artifacts/perception), and of the bundled face models.
+
+    `sync`: the folder of another sync model than the perception stage's.
 
     Raises:
         InputError: a model is missing.
@@ -29,15 +31,19 @@ def digests(folder: Path) -> dict[str, str]:
     from importlib.metadata import version
 
     found = {name: digest_tree(require(folder / name, "syncdreamer stage perception")) for name in NAMES}
+    if sync is not None:
+        found["sync"] = digest_tree(require(sync, "syncdreamer sync train"))
     bundled = f"mediapipe {version('mediapipe')} silero-vad {version('silero-vad')}"
     return found | {"faces": hashlib.sha256(bundled.encode()).hexdigest()}
 
 
 @dataclass
 class Models:
-    """Loads each model at its first use and keeps it; `folder` is artifacts/perception."""
+    """Loads each model at its first use and keeps it; `folder` is artifacts/perception, `sync_folder` that of
+    another sync model than the one there."""
 
     folder: Path
+    sync_folder: Path | None = None
 
     @cached_property
     def detector(self) -> FaceDetector:
@@ -78,4 +84,4 @@ class Models:
         """Scores picture against sound."""
         from components.perception.sync import SyncModel
 
-        return SyncModel.load(self.folder / "sync")
+        return SyncModel.load(self.sync_folder or self.folder / "sync")

@@ -29,7 +29,8 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class Item:
-    """One file or span to work on. `work` is its folder under state/; `claimed` its duration in seconds."""
+    """One file or span to work on. `work` is its folder under state/; `claimed` its duration in seconds;
+    `width` and `height` are those of `crop` (left, top, width, height in raw pixels) where there is one."""
 
     key: str
     sha256: str
@@ -42,11 +43,22 @@ class Item:
     height: int | None
     audio: str
     problem: str | None
+    crop: tuple[int, int, int, int] | None = None
 
 
-def item_key(sha256: str, start: float, end: float | None) -> str:
-    """The ledger's key of a span of a file's content (32 hex digits)."""
-    return hashlib.sha256(f"{sha256} {start!r} {end!r}".encode()).hexdigest()[:32]
+def item_key(
+    sha256: str, start: float, end: float | None, crop: tuple[int, int, int, int] | None = None
+) -> str:
+    """The ledger's key of a span (and a part of the picture) of a file's content (32 hex digits)."""
+    part = "" if crop is None else f" {','.join(map(str, crop))}"
+    return hashlib.sha256(f"{sha256} {start!r} {end!r}{part}".encode()).hexdigest()[:32]
+
+
+def decoder_of(item: Item, params: CurateParams) -> Decoder:
+    """What decodes an item; measuring and packaging must see the same pictures."""
+    return Decoder(
+        item.path, params.working_side, params.max_clip_seconds, item.start, item.end, item.claimed, item.crop
+    )
 
 
 @dataclass(frozen=True)
@@ -99,33 +111,30 @@ class Repackaging:
 
 def repackage(params: CurateParams, job: Repackaging) -> None:
     """Decodes a file again and writes packages from the stored tracks; no perception is repeated."""
-    import numpy as np
 
     item = job.item
-    spans: dict[int, tuple[int, int]] = {}
-    for number in job.forms:
-        with np.load(item.work / f"{number}.track.npz") as stored:
-            spans[number] = (int(stored["span"][0]), int(stored["span"][1]))
-    decoder = Decoder(
-        item.path, params.working_side, params.max_clip_seconds, item.start, item.end, item.claimed
-    )
+    spans = {number: stored_track(item, number)[0] for number in job.forms}
+    decoder = decoder_of(item, params)
     for stretch in decoder.stretches():
         offset = round((stretch.start - item.start) * FPS)
         for number, (first, length) in spans.items():
             if offset <= first < offset + len(stretch.frames):
                 part = stretch.part(first - offset, first - offset + length)
-                track, mesh = _stored(item, number)
+                _, track, mesh = stored_track(item, number)
                 write_package(item, number, part, track, mesh, job.forms[number], params)
 
 
-def _stored(item: Item, number: int) -> tuple[Track, dict[int, NDArray[np.float32]]]:
+def stored_track(item: Item, number: int) -> tuple[tuple[int, int], Track, dict[int, NDArray[np.float32]]]:
+    """((first frame, frames) of a segment in its file, its face track, its mesh by frame)."""
     import numpy as np
 
     from components.curation.steps.faces import Track
 
     with np.load(item.work / f"{number}.track.npz") as stored:
         track = Track(stored["boxes"], stored["keypoints"], 1.0, float(stored["score"]), 1, 0.0)
-        return track, dict(zip(stored["mesh_frames"].tolist(), stored["mesh"], strict=True))
+        first, length = (int(value) for value in stored["span"])
+        mesh = dict(zip(stored["mesh_frames"].tolist(), stored["mesh"], strict=True))
+        return (first, length), track, mesh
 
 
 def store_track(

@@ -13,7 +13,7 @@ from components.perception.params import DescriberParams
 class SourceParams(Params):
     """One place that clips come from."""
 
-    path: str = Field(description="Folder below data/raw.")
+    path: str = Field(description="Folder below data/raw, or s3://bucket/prefix of the same layout.")
     kind: str = Field("folder", description="Reader, by its name in components.curation.sources.")
 
 
@@ -76,6 +76,10 @@ class CurateParams(Params):
     """How clips are measured, decided, cut and written."""
 
     limits: Limits = Field(Limits(), description="Thresholds of the decision.")
+    readmit: dict[str, str] = Field(
+        {},
+        description="Clips kept against their scores: clip id → why (`syncdreamer clips readmit` adds one).",
+    )
     max_clip_seconds: float = Field(
         30.0, ge=2, description="Longer shots are cut into equal parts below this."
     )
@@ -103,6 +107,11 @@ class CurateParams(Params):
         le=2,
         description="Cosine distance below which two clips show one person; null: the model's own.",
     )
+    sync_model: str | None = Field(
+        None,
+        description="Folder, below the workspace, of a sync model made by `syncdreamer sync train`; null: "
+        "that of the perception stage.",
+    )
     duplicate_picture: float = Field(
         0.12, ge=0, le=0.5, description="Bit error rate of pictures below which they match."
     )
@@ -113,6 +122,12 @@ class CurateParams(Params):
     samples_per_shard: int = Field(32, ge=1, description="Clips in one tar file.")
     workers: int = Field(
         0, ge=0, description="Processes; 0: one per available core. Changes no byte of the output."
+    )
+    engine: Literal["local", "ray"] = Field(
+        "local", description="Where files are measured: processes here, or a Ray cluster. Changes no byte."
+    )
+    ray_address: str | None = Field(
+        None, description="The cluster; null: RAY_ADDRESS, a running one, or one of this machine alone."
     )
     time_limit_s: float = Field(
         120.0, gt=0, description="Computing time after which a file is given up and told, seconds."

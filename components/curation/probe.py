@@ -15,6 +15,8 @@ FEWEST_UNITS = 2
 """So many coded units in a row behind lengths that fit are no accident."""
 NOISE_BYTES = 65_536
 """Looked at to tell noise from media."""
+MOST_PIXELS = 2**26
+"""Twice a picture of 8K. One beyond is a damaged header, and would take gigabytes to decode."""
 FEWEST_NOISE_BYTES = 512
 UNIFORM_CHI_SQUARED = 255 + 6 * 510**0.5
 """Six standard deviations above the mean: random bytes stay below it."""
@@ -110,14 +112,26 @@ def probe(path: Path) -> Probe:
             stream = container.streams.video[0]
             if stream.duration and stream.time_base:
                 duration = float(stream.duration * stream.time_base)
+            if stream.codec_context is None:
+                return Probe(True, bool(container.streams.audio), duration, problem="corrupt: unknown codec")
+            width, height = stream.codec_context.width, stream.codec_context.height
+            if width * height > MOST_PIXELS:
+                return Probe(
+                    True,
+                    bool(container.streams.audio),
+                    duration,
+                    width=width,
+                    height=height,
+                    problem=f"corrupt: it claims pictures of {width}×{height}",
+                )
             rate = stream.average_rate or stream.guessed_rate
             return Probe(
                 True,
                 bool(container.streams.audio),
                 duration,
                 float(rate) if rate else None,
-                stream.codec_context.width,
-                stream.codec_context.height,
+                width,
+                height,
             )
     except (av.FFmpegError, OSError, ValueError) as error:
         kind = "truncated" if is_cut_short(path) else "corrupt"

@@ -44,6 +44,19 @@ class Threshold(Params):
         return self
 
 
+class Drift(Params):
+    """How far the manifest may be from the last accepted version (`syncdreamer gates accept`)."""
+
+    baseline: str = Field(description="file of the accepted version, below the workspace")
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="its digest")
+    scores: Threshold = Field(
+        Threshold(maximum=0.25, warn_maximum=0.1), description="population stability index of a score"
+    )
+    classes: Threshold = Field(
+        Threshold(maximum=0.2, warn_maximum=0.1), description="share of clips in other classes than before"
+    )
+
+
 class GateClipsParams(Params):
     """Expectations on the curated manifest (all clips, the rejected ones too)."""
 
@@ -82,6 +95,7 @@ class GateClipsParams(Params):
     )
     identity_leakage: Rate = Field(Rate(), description="kept clips of a person in the test split and another")
     video_leakage: Rate = Field(Rate(), description="kept clips of a source video in two splits")
+    drift: Drift | None = Field(None, description="distance from the last accepted version; null: not asked")
     minimum_kept: dict[str, int] = Field(
         {"train": 8, "val": 1, "test": 2}, description="fewest kept clips a split may have"
     )

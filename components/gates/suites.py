@@ -16,6 +16,7 @@ from components.core import vocabulary
 from components.core.errors import InputError
 from components.core.files import read_json, read_parquet
 from components.core.paths import Workspace
+from components.gates import accepted
 from components.gates.checks import Check, of_rate, of_threshold
 from components.gates.params import (
     GateAnnotationsParams,
@@ -96,6 +97,11 @@ def clips_suite(params: GateClipsParams, workspace: Workspace) -> Suite:
     if _has(kept, "split", "identity", "source_video"):
         kept["_one_side"] = ~_spans(kept, "identity", kept["split"] == "test")
         kept["_one_split"] = ~_spans(kept, "source_video", kept["split"])
+    tables = {"all": table, "kept": kept}
+    with_sound = "kept"
+    if "has_sound" in kept and (kept["has_sound"].fillna(0) == 0).any():
+        # Sources without sound serve stage 1: no sync can be measured there.
+        with_sound, tables["kept_with_sound"] = "kept_with_sound", kept[kept["has_sound"].fillna(0) != 0]
     p = params
     checks = [_schema(MANIFEST), Check("rows", "rows", minimum=1)]
     checks += [
@@ -116,7 +122,7 @@ def clips_suite(params: GateClipsParams, workspace: Workspace) -> Suite:
         for name in ("framing", "identity", "duration", "face_rate", "face_size", "blur")
     ]
     checks += [
-        of_rate("sync_measured", "not_null", "sync_confidence", p.sync_measured, table="kept"),
+        of_rate("sync_measured", "not_null", "sync_confidence", p.sync_measured, table=with_sound),
         of_rate("consent", "in_set", "consent", p.consent, values=(True,), table="kept", told="given"),
         of_rate("consent_told", "not_null", "consent", p.consent, table="kept"),
         _true("licence", "_licensed", p.licence, "licence", "named", table="kept"),
@@ -130,8 +136,10 @@ def clips_suite(params: GateClipsParams, workspace: Workspace) -> Suite:
         _true("identity_leakage", "_one_side", p.identity_leakage, "identity", ONE_SIDE, "kept"),
         _true("video_leakage", "_one_split", p.video_leakage, "source_video", "in one split", "kept"),
     ]
-    tables = {"all": table, "kept": kept}
     _minimum_rows(tables, checks, kept, p.minimum_kept, "kept")
+    if p.drift is not None:
+        tables["drift"], asked = accepted.checks(p.drift, table, workspace)
+        checks += asked
     return Suite(tables, checks, [_relative(path, workspace)])
 
 

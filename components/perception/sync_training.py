@@ -189,9 +189,19 @@ def _loss(video: Any, audio: Any) -> Any:
 
 
 def train(
-    params: SyncParams, chunks: list[Path], folder: Path, seed: int, history: History | None = None
+    params: SyncParams,
+    chunks: list[Path],
+    folder: Path,
+    seed: int,
+    history: History | None = None,
+    *,
+    name: str = NAME,
+    data: str = "rendered talking people, seeds disjoint from the corpus",
 ) -> dict[str, float]:
-    """Trains on the first clips, measures on the held-out last ones, writes the model to `folder`."""
+    """Trains on the first clips, measures on the held-out last ones, writes the model to `folder`.
+
+    `name` and `data` (what it learnt from) go into its config.json.
+    """
     import torch
 
     from components.core.seeds import seed_everything
@@ -222,13 +232,13 @@ def train(
         schedule.step()
         if history is not None and (step % LOG_EVERY == 0 or step == params.steps):
             history.append((step, round(loss.item(), 5)))
-    model = SyncModel(network, {"name": NAME}, "")
+    model = SyncModel(network, {"name": name}, "")
     figures = measure(model, mouths[count:], sound[count:], derive(seed, "sync", "measure"))
     facts = {
-        "name": NAME, "embedding_length": LENGTH, "padding": "valid", "vshift": VSHIFT,
+        "name": name, "embedding_length": LENGTH, "padding": "valid", "vshift": VSHIFT,
         "window_frames": WINDOW_FRAMES,
         "training": {
-            "data": "rendered talking people, seeds disjoint from the corpus", "clips": count,
+            "data": data, "clips": count,
             "frames": int(mouths.shape[1]), "steps": params.steps, "final_loss": round(loss.item(), 5),
         },
         "held_out": figures,

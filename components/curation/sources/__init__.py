@@ -1,21 +1,36 @@
 """Where clips come from: one reader per published layout, chosen by name.
 
-A reader lists entries without opening a video; probing is ingest's. To add a layout, write a module with a
-function of the type `Reader` and name it in `READERS`.
+A reader lists entries without opening a video; probing is ingest's. It downloads nothing: videos that a
+source names and the disk lacks are listed with their address. To add a layout, write a module with a function
+of the type `Reader` and name it in `READERS`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 from components.core.errors import InputError
-from components.curation.sources.entry import Entry
+from components.curation.sources.avspeech import read_avspeech
+from components.curation.sources.emtd import read_emtd
+from components.curation.sources.entry import Crop, Entry, Listing, Malformed, Missing
 from components.curation.sources.folder import read_folder
+from components.curation.sources.hallo3 import read_hallo3
+from components.curation.sources.hdtf import read_hdtf
+from components.curation.sources.humanvid import read_humanvid
+from components.curation.sources.talkvid import read_talkvid
 
-Reader = Callable[[Path], Iterator[Entry]]
+Reader = Callable[[Path], Listing]
 
-READERS: dict[str, Reader] = {"folder": read_folder}
+READERS: dict[str, Reader] = {
+    "folder": read_folder,
+    "hdtf": read_hdtf,
+    "avspeech": read_avspeech,
+    "humanvid": read_humanvid,
+    "hallo3": read_hallo3,
+    "talkvid": read_talkvid,
+    "emtd": read_emtd,
+}
 
 
 def reader(kind: str) -> Reader:
@@ -32,4 +47,4 @@ def reader(kind: str) -> Reader:
         ) from None
 
 
-__all__ = ["READERS", "Entry", "Reader", "reader"]
+__all__ = ["READERS", "Crop", "Entry", "Listing", "Malformed", "Missing", "Reader", "reader"]

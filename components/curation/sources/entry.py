@@ -1,8 +1,8 @@
-"""What every reader yields, and the `source.yaml` that says what may be done with a source."""
+"""What every reader lists, and the `source.yaml` that says what may be done with a source."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -31,11 +31,32 @@ class SourceCard(Params):
 
 
 @dataclass(frozen=True)
+class Crop:
+    """A rectangle in the pixels of a video that is `of_height` pixels high (as the source measured it)."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+    of_height: int
+
+    def at(self, height: int | None) -> tuple[int, int, int, int]:
+        """(left, top, width, height) in a video of `height` pixels."""
+        factor = (height or self.of_height) / self.of_height
+        left, top, width, tall = (
+            round(side * factor) for side in (self.left, self.top, self.width, self.height)
+        )
+        return left, top, width, tall
+
+
+@dataclass(frozen=True)
 class Entry:
     """One file of a source, or a time span of it.
 
-    `path` is absolute; `start` and `end` are seconds inside the file (`end` None: to its end);
-    `source_video` names the recording it was cut from, so that all its clips stay in one split.
+    `path` is absolute; `start` and `end` are seconds inside the file (`end` None: to its end), or `frames`
+    names the span as first frame and frame after the last, where the source counts frames; `source_video`
+    names the recording it was cut from, so that all its clips stay in one split; `split` overrides
+    the card's; `crop` is the part of the picture that the source means.
     """
 
     path: Path
@@ -44,6 +65,39 @@ class Entry:
     start: float = 0.0
     end: float | None = None
     caption: str | None = None
+    frames: tuple[int, int] | None = None
+    crop: Crop | None = None
+    split: Literal["auto", "test"] | None = None
+
+
+@dataclass(frozen=True)
+class Missing:
+    """A video that a source names and the disk lacks: where it is looked for, and where it was published."""
+
+    file: str
+    url: str
+
+
+@dataclass(frozen=True)
+class Malformed:
+    """A line of a source's lists that cannot be used (the others are): file below the source, line from 1."""
+
+    file: str
+    line: int
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.reason}"
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a reader found in one source."""
+
+    card: SourceCard
+    entries: list[Entry] = field(default_factory=list)
+    missing: list[Missing] = field(default_factory=list)
+    malformed: list[Malformed] = field(default_factory=list)
 
 
 def read_card(folder: Path) -> SourceCard:

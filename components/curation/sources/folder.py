@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 from components.core.errors import InputError
-from components.curation.sources.entry import Entry, read_card
+from components.curation.sources.entry import Entry, Listing, read_card
+from components.curation.sources.layout import VIDEO_ENDINGS
 
-VIDEO_ENDINGS = frozenset({".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v"})
 
-
-def read_folder(folder: Path) -> Iterator[Entry]:
-    """Yields every video below `folder`, in the order of its relative path.
+def read_folder(folder: Path) -> Listing:
+    """Every video below `folder`, in the order of its relative path.
 
     Raises:
         InputError: the folder or its `source.yaml` is missing, or it holds no video.
@@ -26,8 +24,10 @@ def read_folder(folder: Path) -> Iterator[Entry]:
     )
     if not videos:
         raise InputError(f"source folder {folder} holds no video ({', '.join(sorted(VIDEO_ENDINGS))})")
+    found = Listing(card)
     for path in videos:
         beside = path.with_suffix(".txt")
         caption = beside.read_text(encoding="utf-8", errors="replace").strip() if beside.exists() else None
         stem = path.relative_to(folder).with_suffix("").as_posix()
-        yield Entry(path, f"{card.name}/{stem}", card, caption=caption or None)
+        found.entries.append(Entry(path, f"{card.name}/{stem}", card, caption=caption or None))
+    return found

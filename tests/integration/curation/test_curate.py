@@ -208,6 +208,27 @@ def test_a_changed_threshold_repeats_no_measurement(
     assert digest_tree(workspace.artifacts("curate")) == digest_tree(done.artifacts("curate"))
 
 
+def test_a_new_clip_costs_one_clip_and_moves_no_other(
+    base: Path, done: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from components.corpus.clips import make_clip
+
+    workspace = copy(base, tmp_path)
+    shutil.copytree(done.root / "state", tmp_path / "state")
+    clip = make_clip(3, 3, seconds=SECONDS)
+    (workspace.raw / "demo/zz_new.mp4").write_bytes(encode_video(clip.frames, clip.samples))
+    ingest.run(SOURCES, workspace, 0)
+    capsys.readouterr()
+    curate.run(PARAMS, workspace, 0)
+    said = capsys.readouterr().err
+    assert "8 of 9 files are in the ledger already" in said and "curate: 1 in" in said
+    before = read_parquet(done.artifacts("curate", "manifest.parquet"))
+    after = read_parquet(workspace.artifacts("curate", "manifest.parquet"))
+    assert len(after) == len(before) + 1
+    same = after[after["file"] != "demo/zz_new.mp4"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(same, before)
+
+
 def test_nothing_usable_and_changed_files_are_told(base: Path, done: Workspace, tmp_path: Path) -> None:
     workspace = copy(base, tmp_path)
     shutil.copytree(done.root / "state", tmp_path / "state")

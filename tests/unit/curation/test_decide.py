@@ -142,3 +142,17 @@ def test_every_reason_written_is_in_the_list() -> None:
         verdict(**changes)["reasons"] for changes in ({"blur": 1.0}, {"voice_change": 3.0}, {"fps": None})
     }
     assert {reason for text in found for reason in text.split(";") if reason} <= set(REASONS)
+
+
+def test_readmitted_clips_are_kept_whatever_their_scores() -> None:
+    rows = [
+        tidy(GOOD | {"blur": 1.0, "clipping": 0.9}) | {"audio": "required"},
+        tidy(GOOD | {"sync_confidence": -9.0, "sync_offset": 6}) | {"audio": "required"},
+        tidy(GOOD | {"sync_confidence": -9.0, "sync_offset": 14}) | {"audio": "required"},
+        tidy(GOOD | {"blur": 1.0}) | {"audio": "required"},
+    ]
+    found = decide(pd.DataFrame(rows), LIMITS, pd.Series([True, True, True, False]))
+    assert found["decision"].tolist() == ["keep", "keep", "keep", "reject"]
+    assert found["reasons"].tolist() == ["", "", "", "blur"]
+    assert found["repairs"].tolist() == ["readmitted", "readmitted;offset", "readmitted", ""]
+    assert found["shift"].tolist() == [0, 6, 0, 0]  # 14 is beyond what may be moved

@@ -78,3 +78,26 @@ def test_nothing_leaks_and_added_clips_move_nobody_out_of_test(rows: list, first
     assert table.assign(split=splits).groupby("source_video")["split"].nunique().max() == 1
     before = assign_splits(table[: max(1, first)], 0.3)
     assert (splits[: len(before)][before == "test"] == "test").all()
+
+
+def test_blocks_find_the_same_people_as_all_pairs_at_once() -> None:
+    rng = np.random.default_rng(4)
+    people = rng.normal(0, 1, (60, 32))
+    people /= np.linalg.norm(people, axis=1, keepdims=True)
+    truth = rng.integers(0, 60, 900)
+    vectors = people[truth] + rng.normal(0, 0.05, (900, 32))
+    vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    whole = cluster(vectors, 0.25)
+    for block in (100, 250, 899):
+        np.testing.assert_array_equal(cluster(vectors, 0.25, block), whole)
+    assert len(set(zip(truth.tolist(), whole.tolist(), strict=True))) == len(set(truth.tolist()))
+
+
+def test_a_person_split_by_a_block_border_is_merged_again() -> None:
+    """Two views of a person, near each other only through their means."""
+    rng = np.random.default_rng(5)
+    base = np.eye(8)[0]
+    views = [base + 0.28 * np.eye(8)[1], base - 0.28 * np.eye(8)[1]]
+    vectors = np.concatenate([view + rng.normal(0, 0.12, (40, 8)) for view in views])
+    vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    assert len(set(cluster(vectors, 0.3, block=40).tolist())) == 1

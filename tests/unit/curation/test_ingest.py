@@ -154,3 +154,78 @@ def with_index_first(video: bytes) -> bytes:
         boxes[video[position + 4 : position + 8]] = video[position : position + length]
         position += length
     return boxes[b"ftyp"] + boxes[b"moov"] + boxes[b"mdat"]
+
+
+def test_several_layouts_at_once_with_spans_crops_and_gaps(tmp_path: Path, video: bytes) -> None:
+    """The video is 48×32 at 25 fps and 1.2 s long; HDTF's window was measured at 64 lines."""
+    name = "aaaaaaaaaaa"
+    workspace = place(
+        tmp_path,
+        {
+            "RD_annotion_time.txt": b"One.mp4 00:00-00:01 00:01-00:02\nTwo.mp4 00:00-00:05\nx.mp4 1\n",
+            "RD_video_url.txt": f"One https://youtu.be/{name}\nTwo https://youtu.be/bbbbbbbbbbb\n".encode(),
+            "RD_crop_wh.txt": b"One_0.mp4 16 32 0 64\n",
+            "RD_resolution.txt": b"One.mp4 64\n",
+            "One.mp4": video,
+        },
+        CARD.replace("demo", "hdtf"),
+        "hdtf",
+    )
+    meta = b'[{"video_path": "training_video/3d_video_1/mp4/a.mp4", "start_frame": 5, "end_frame": 30}]'
+    place(
+        tmp_path,
+        {"meta.json": meta, "training_video/3d_video_1/mp4/a.mp4": video},
+        CARD.replace("demo", "humanvid"),
+        "humanvid",
+    )
+    place(tmp_path, {"b.mp4": video})
+    sources = [("hdtf", "hdtf"), ("humanvid", "humanvid"), ("folder", "demo")]
+    params = IngestParams(sources=tuple(SourceParams(kind=kind, path=path) for kind, path in sources))
+    run(params, workspace, 0)
+    folder = tmp_path / "artifacts/ingest"
+    table = read_parquet(folder / "inventory.parquet")
+    assert table[["source", "start", "end", "crop", "audio"]].astype(object).where(table.notna(), None)[
+        ["source", "start", "end", "crop", "audio"]
+    ].values.tolist() == [
+        ["demo", 0.0, None, None, "required"],
+        ["hdtf", 0.0, 1.0, "8,0,16,32", "required"],
+        ["hdtf", 1.0, 2.0, None, "required"],
+        ["humanvid", 0.2, 1.2, None, "none"],
+    ]
+    assert table["source_video"].tolist()[1:3] == [f"youtube/{name}"] * 2
+    assert (
+        folder / "missing.csv"
+    ).read_text() == "source,file,url\nhdtf,Two.mp4,https://youtu.be/bbbbbbbbbbb\n"
+    assert "hdtf,RD_annotion_time.txt,3," in (folder / "malformed.csv").read_text()
+    figures = read_json(folder / "metrics.json")
+    assert (figures["missing"], figures["malformed"], figures["files"]) == (1, 1, 4)
+
+
+def test_the_command_tells_what_is_missing(
+    tmp_path: Path, video: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from typer.testing import CliRunner
+
+    from components.curation.source_commands import app
+
+    lists = b"URL,Start Timecode,End Timecode\nhttps://youtu.be/aaaaaaaaaaa,0:00,0:01\n"
+    lists += b"https://youtu.be/bbbbbbbbbbb,0:00,0:01\nhttps://youtu.be/bbbbbbbbbbb,0:02,0:01\n"
+    place(tmp_path, {"l.csv": lists, "aaaaaaaaaaa.mp4": video}, CARD.replace("demo", "emtd"), "emtd")
+    place(tmp_path, {"b.mp4": video})
+    (tmp_path / "dvc.yaml").write_text("stages: {}\n")
+    monkeypatch.setenv("SYNCDREAMER_ROOT", str(tmp_path))
+    sources = "[{kind: emtd, path: emtd}, {kind: folder, path: demo}]"
+    (tmp_path / "params.yaml").write_text(f"ingest: {{sources: {sources}}}\n")
+    result = CliRunner().invoke(app, ["check"])
+    assert result.exit_code == 1
+    lines = result.output.splitlines()
+    assert lines[0].startswith("emtd (emtd): 1 clips of 1 recordings, 1 videos missing, 1 lines wrong")
+    assert lines[1] == "  missing  bbbbbbbbbbb.mp4  https://www.youtube.com/watch?v=bbbbbbbbbbb"
+    assert lines[2] == "  wrong    l.csv:4: the span 2 … 1 s is empty or reversed"
+    assert lines[3].startswith("demo (folder): 1 clips of 1 recordings, 0 videos missing")
+    assert CliRunner().invoke(app, ["check", "--source", "demo"]).exit_code == 0
+    card = CliRunner().invoke(app, ["card", "talkvid"]).output
+    assert "CC-BY-NC-4.0" in card and "consent: false" in card
+    assert isinstance(CliRunner().invoke(app, ["card", "hdft"]).exception, InputError)
+    (tmp_path / "params.yaml").write_text("ingest: {sources: [{patth: x}]}\n")
+    assert isinstance(CliRunner().invoke(app, ["check"]).exception, InputError)

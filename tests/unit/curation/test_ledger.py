@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from components.curation.ledger import Ledger, Segment, fingerprint
+from components.curation.ledger import TRIES, Ledger, Segment, fingerprint
 from components.curation.scores import SCORES, tidy
 
 
@@ -77,3 +77,12 @@ def test_a_ledger_of_an_older_version_gains_the_new_scores(tmp_path: Path) -> No
         ledger.add("g", "k", "sha", [Segment({"yaw": 1.0})])
         assert ledger.read("g")["yaw"].tolist() == [1.0] and ledger.read("f")["blur"].tolist() == [2.0]
         assert "dropped_since" not in ledger.read("f")
+
+
+def test_what_fails_is_on_record_and_not_tried_for_ever(tmp_path: Path) -> None:
+    with Ledger(tmp_path / "l.sqlite") as ledger:
+        for tries in range(1, TRIES + 1):
+            assert ledger.given_up("f") == {}
+            ledger.failed("f", "k", "sha", f"corrupt: no result ({tries})")
+        assert ledger.given_up("f") == {"k": f"corrupt: no result ({TRIES})"}
+        assert ledger.given_up("g") == {} and ledger.finished("f") == set()

@@ -1,4 +1,4 @@
-"""Drift: how far a manifest is from the last accepted version of it, score by score and class by class.
+"""How far a manifest is from the last accepted version of it, score by score and class by class.
 
 Scores are compared by the population stability index over the accepted version's deciles (below 0.1 little,
 above 0.25 much), classes by half the sum of the differences of their shares (0 the same, 1 disjoint). The

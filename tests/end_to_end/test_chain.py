@@ -151,8 +151,8 @@ def test_chain(workspace: Path, tmp_path: Path) -> None:
 @pytest.mark.end_to_end
 @pytest.mark.timeout(900)
 def test_a_corpus_with_too_many_faults_stops_at_the_gate(workspace: Path) -> None:
-    """Four of ten clips are faulty; the rates are the default run's. Runs after `test_chain`, in its workspace:
-    the perception nets are there, the raw data are others."""
+    """Four of ten clips are faulty; the rates are the default run's. In the workspace of `test_chain`, whose
+    perception nets serve again."""
     import mlflow
 
     from components.corpus.build import build_corpus

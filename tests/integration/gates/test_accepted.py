@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 from components.core.errors import GateRefused, InputError
 from components.core.files import read_json, write_parquet
 from components.core.paths import Workspace
-from components.gates.commands import app
 from components.gates.accepted import distances, summary
+from components.gates.commands import app
 from components.gates.gate import run_gate
 from components.gates.params import Drift, GateClipsParams
 from tests.unit.gates import tables

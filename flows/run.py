@@ -44,6 +44,7 @@ def run_chain(
     workspace = find_workspace()
     if until:
         stage_named(until)
+    load_params(workspace.root / "params.yaml")  # a typo is told before anything is written
     prepare(workspace)
     interruption = Interruption(workspace)
     with contextlib.ExitStack() as stack:

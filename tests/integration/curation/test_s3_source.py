@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -21,19 +20,8 @@ from tests.s3_server import S3Server
 CARD = b"name: far\nlicence: CC-BY-4.0\nconsent: true\n"
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    server = S3Server(tmp_path_factory.mktemp("s3"))
-    try:
-        yield server.start()
-    finally:
-        server.kill()
-
-
 @pytest.fixture
-def client(server: S3Server, monkeypatch: pytest.MonkeyPatch) -> S3Client:
-    for name, value in server.environment().items():
-        monkeypatch.setenv(name, value)
+def client(server: S3Server) -> S3Client:
     client = S3Client()
     client.make_bucket("raw")
     return client

@@ -107,8 +107,10 @@ class Instruments:
         return mouth_track(frames, self.detector)
 
     def hear(self, mouths: NDArray[np.uint8] | None, samples: NDArray[np.float32]) -> SyncScores | None:
-        """Sync of a mouth track with a sound, None where there is no track."""
-        return None if mouths is None else self.sync.score(mouths, samples)
+        """Sync of a mouth track with a sound, None where there is no track or the sound is silent."""
+        from components.perception.sync import silent
+
+        return None if mouths is None or silent(samples) else self.sync.score(mouths, samples)
 
 
 def network_names(workspace: Workspace) -> dict[str, str]:

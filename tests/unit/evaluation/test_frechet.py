@@ -107,6 +107,9 @@ def test_streaming_gives_the_same_value(batch):
         metric.update(x[begin : begin + batch], real=True)
         metric.update(y[begin : begin + batch], real=False)
     assert float(metric.compute()) == float(frechet_distance_from_features(x, y))
+    restored = FrechetDistance(network="toy")
+    restored.load_state_dict(metric.state_dict())
+    assert float(restored.compute()) == float(metric.compute())
     metric.reset()
     with pytest.raises(InputError, match="no real features"):
         metric.compute()

@@ -47,3 +47,17 @@ def test_features_ignore_light_but_not_shape():
     assert x @ y > 0.99
     assert abs(x @ z) < 0.2
     assert interior_features(a[:0]).shape[0] == 0
+
+
+def test_silent_sound_has_no_sync():
+    """Silence gives constant embeddings: a declared missing value, not a score."""
+    from types import SimpleNamespace
+
+    from components.evaluation.instruments import Instruments
+
+    tool = object.__new__(Instruments)
+    tool.sync = SimpleNamespace(score=lambda mouths, samples: "scored")
+    mouths = np.zeros((30, 48, 48, 3), np.uint8)
+    assert tool.hear(mouths, np.zeros(16_000, np.float32)) is None
+    assert tool.hear(None, np.ones(16_000, np.float32)) is None
+    assert tool.hear(mouths, np.full(16_000, 0.1, np.float32)) == "scored"

@@ -132,6 +132,6 @@ def connected(address: str | None) -> Any:
     if not ray.is_initialized():
         try:
             ray.init(address=address, log_to_driver=False, include_dashboard=False, configure_logging=False)
-        except (ConnectionError, ValueError) as error:
+        except (ConnectionError, RuntimeError, ValueError) as error:
             raise InputError(f"curate.ray_address {address!r} does not answer: {error}") from error
     return ray

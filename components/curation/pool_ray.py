@@ -99,6 +99,7 @@ def spread_ray(
                 except RayTaskError:
                     result = Lost("corrupt: its measurement failed", False)
                 if isinstance(result, SyncDreamerError):
+                    ray.kill(worker)
                     raise result
                 if isinstance(result, Lost):
                     ray.kill(worker)

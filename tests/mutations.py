@@ -33,8 +33,10 @@ def mutants(count: int, seed: int, frames: Frames, samples: NDArray[np.float32])
     makers = list(MAKERS.items())
     for number in range(count):
         kind, make = makers[number % len(makers)]
+        # No two files are the same: a free box with the number at the end, pictures moved by as many pixels.
         base = silent if number % 7 == 6 else whole
-        ending, data = make(rng, base, frames, samples)
+        base += (16).to_bytes(4, "big") + b"free" + number.to_bytes(8, "big")
+        ending, data = make(rng, base, np.roll(frames, number, axis=2), samples)
         yield Mutant(kind, ending, data)
 
 
@@ -75,7 +77,7 @@ def _wrong_extension(rng, base, frames, samples) -> tuple[str, bytes]:
     if choice == 0:
         return str(rng.choice([".mkv", ".avi", ".webm"])), base
     if choice == 1:
-        return ".mp4", b"<!DOCTYPE html><html><body>Not found</body></html>" * 40
+        return ".mp4", b"<!DOCTYPE html><html><body>Not found</body></html>" * int(rng.integers(1, 999))
     if choice == 2:
         return ".mp4", _picture(frames[0], "JPEG")
     if choice == 3:

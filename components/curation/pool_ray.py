@@ -99,6 +99,7 @@ def spread_ray(
                 except RayTaskError:
                     result = Lost("corrupt: its measurement failed", False)
                 if isinstance(result, SyncDreamerError):
+                    ray.kill(worker)
                     raise result
                 if isinstance(result, Lost):
                     ray.kill(worker)
@@ -132,6 +133,6 @@ def connected(address: str | None) -> Any:
     if not ray.is_initialized():
         try:
             ray.init(address=address, log_to_driver=False, include_dashboard=False, configure_logging=False)
-        except (ConnectionError, ValueError) as error:
+        except (ConnectionError, RuntimeError, ValueError) as error:
             raise InputError(f"curate.ray_address {address!r} does not answer: {error}") from error
     return ray

@@ -57,7 +57,15 @@ class DriftTrigger(Params):
     kind: Literal["drift"]
 
 
-Trigger = Annotated[FilesTrigger | S3Trigger | RevisionTrigger | DriftTrigger, Field(discriminator="kind")]
+class RequestTrigger(Params):
+    """Somebody asked for training: `syncdreamer forget` withdrew clips (state/requests)."""
+
+    kind: Literal["request"]
+
+
+Trigger = Annotated[
+    FilesTrigger | S3Trigger | RevisionTrigger | DriftTrigger | RequestTrigger, Field(discriminator="kind")
+]
 
 
 class Deployment(Params):
@@ -175,6 +183,7 @@ class OperationsParams(Params):
                     FilesTrigger(kind="files"),
                     RevisionTrigger(kind="revision"),
                     DriftTrigger(kind="drift"),
+                    RequestTrigger(kind="request"),
                 ),
             ),
             Deployment(name="drift", job="drift", cron="0 1 * * *"),

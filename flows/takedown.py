@@ -12,6 +12,7 @@ def forget(workspace: Workspace, *, clip: str, identity: str, source: str, why: 
 
     Raises:
         InputError: nothing or more than one thing was named, or nothing known bears the name.
+        Busy: --purge while a run is at work here; it is withdrawn, erase it when the run has ended.
         SyncDreamerError: --purge could not reach a place; the message names it.
     """
     from components.tracking.book import user
@@ -36,9 +37,11 @@ def forget(workspace: Workspace, *, clip: str, identity: str, source: str, why: 
     if not purge:
         say("nothing was erased; --purge erases raw files, derived data, caches and remotes")
         return
+    from flows.lock import run_lock
     from flows.purge import purge as erase
 
-    found = erase(workspace, done)
+    with run_lock(workspace, "syncdreamer forget --purge"):  # a run would write what is being erased
+        found = erase(workspace, done)
     for line in found.erased:
         say(f"erased: {line}")
     for line in found.left:

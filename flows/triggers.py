@@ -17,7 +17,15 @@ from components.core.errors import InputError, TemporaryFailure
 from components.core.files import read_json, to_json, write_json
 from components.core.paths import Workspace, inside
 from components.core.progress import say
-from flows.operations import Deployment, DriftTrigger, FilesTrigger, RevisionTrigger, S3Trigger, Trigger
+from flows.operations import (
+    Deployment,
+    DriftTrigger,
+    FilesTrigger,
+    RequestTrigger,
+    RevisionTrigger,
+    S3Trigger,
+    Trigger,
+)
 
 
 def fingerprint(trigger: Trigger, workspace: Workspace) -> str:
@@ -35,6 +43,10 @@ def fingerprint(trigger: Trigger, workspace: Workspace) -> str:
         from flows.record import data_digest
 
         return data_digest(workspace)
+    if isinstance(trigger, RequestTrigger):
+        from components.tracking.requests import RETRAIN, pending
+
+        return _digest([request.name for request in pending(workspace, RETRAIN)])
     assert isinstance(trigger, DriftTrigger)
     path = workspace.root / "state" / "drift" / "verdict.json"
     verdict = read_json(path) if path.exists() else {"passed": True}

@@ -9,7 +9,8 @@ import pytest
 from components.core.errors import InputError
 from components.core.files import write_json
 from components.core.paths import Workspace
-from flows.operations import Deployment, DriftTrigger, FilesTrigger, RevisionTrigger
+from components.tracking.requests import ask, fulfil
+from flows.operations import Deployment, DriftTrigger, FilesTrigger, RequestTrigger, RevisionTrigger
 from flows.triggers import Watch, fingerprint
 
 FILES = FilesTrigger(kind="files", path="data/raw", pattern="**/*.mp4")
@@ -64,6 +65,12 @@ def test_a_revision_and_a_drift_verdict_are_seen(workspace: Workspace) -> None:
     assert fingerprint(RevisionTrigger(kind="revision"), workspace) == ""
     (workspace.root / "data.dvc").write_text("outs:\n- md5: abc.dir\n  path: data/raw\n")
     assert fingerprint(RevisionTrigger(kind="revision"), workspace) == "abc.dir"
+    request = RequestTrigger(kind="request")
+    assert fingerprint(request, workspace) == ""
+    asked = ask(workspace, "retrain", "withdrawn", tombstones="abc")
+    assert fingerprint(request, workspace) != ""
+    fulfil(workspace, asked)
+    assert fingerprint(request, workspace) == ""
     drift = DriftTrigger(kind="drift")
     verdict = workspace.state("drift") / "verdict.json"
     assert fingerprint(drift, workspace) == ""

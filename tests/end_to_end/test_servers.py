@@ -90,7 +90,8 @@ if stage.startswith("gate_"):
     write("verdict.json", {"gate": sys.argv[2].split("/")[1], "passed": True, "expectations": []})
 elif stage == "evaluate":
     values = METRICS | {"aperture_correlation_own": quality}
-    rows = [{"name": n, "value": v, "low": v - 0.05, "high": v + 0.05, "n": 16} for n, v in values.items()]
+    shown = {"n": 16, "title": "made up", "unit": "", "better": "none", "network": None, "control": None}
+    rows = [{"name": n, "value": v, "low": v - 0.05, "high": v + 0.05, **shown} for n, v in values.items()]
     write("metrics.json", {"schema": 1, "metrics": rows})
 else:
     write("pipeline/config.json" if stage == "train_stage2" else "model/config.json", {"quality": quality})

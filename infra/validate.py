@@ -275,7 +275,7 @@ def problems(root: Path) -> tuple[list[str], list[str]]:
     """(files that were checked, what is wrong with them) below the infra folder `root`."""
     checks = [
         ("compose.yaml", compose), ("k8s", kubernetes), ("Dockerfile", dockerfile), ("slurm/*.sbatch", slurm),
-        ("prefect.yaml", prefect), ("deepspeed/*.json", plain_json),
+        ("prefect.yaml", prefect), ("deepspeed/*.json", plain_json), ("work-pools/*.json", plain_json),
     ]  # fmt: skip
     checked, found = [], []
     for pattern, check in checks:

@@ -51,6 +51,7 @@ def connect(workspace: Workspace) -> MlflowClient:
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("DO_NOT_TRACK", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # of a run, when it ends
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
     import mlflow
     from mlflow.exceptions import MlflowException

@@ -74,6 +74,7 @@ class Notifier:
         from flows.channels import Undelivered, send
 
         left = 0
+        away: set[str] = set()  # one that did not answer is not waited for again in this pass
         with self._locked():
             for path in sorted(self._outbox().glob("*.json")):
                 letter = read_json(path)
@@ -84,11 +85,15 @@ class Notifier:
                     if channel is None:
                         say(f"notification {event['kind']}: channel {label!r} is not in params.yaml any more")
                         continue
+                    if label in away:
+                        open_.append(label)
+                        continue
                     try:
                         send(channel, event)
                     except Undelivered as error:
                         say(f"notification {event['kind']} to {label}: not delivered yet: {error}")
                         open_.append(label)
+                        away.add(label)
                 age = (datetime.now(UTC) - datetime.fromisoformat(event["time"])).total_seconds()
                 if open_ and age > GIVE_UP_S:
                     say(f"notification {event['kind']} ({event['subject']}) is given up after a week")

@@ -23,7 +23,7 @@ from components.core.files import read_json
 from components.core.paths import Workspace
 
 URL_VARIABLE = "PREFECT_API_URL"
-START_LIMIT_S = 300.0
+START_LIMIT_S = 600.0
 GRACE_S = 5.0
 HOST = "127.0.0.1"
 PLANNING = {"PREFECT_SERVER_SERVICES_SCHEDULER_MAX_RUNS": "20"}

@@ -67,7 +67,9 @@ class Meter:
         """What was used, after the child was waited for."""
         seconds = time.monotonic() - self._begin
         now, before = resource.getrusage(resource.RUSAGE_CHILDREN), self._children
-        largest = now.ru_maxrss if now.ru_maxrss > before.ru_maxrss else 0
+        # A child is born with its parent's memory, which counts in its maximum: tell only what is above that.
+        inherited = max(before.ru_maxrss, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+        largest = now.ru_maxrss if now.ru_maxrss > inherited else 0
         looks = [look for look in self._gpus if look]
         gpus = max(map(len, looks), default=0)
         busy = [part for look in looks for part, _ in look]

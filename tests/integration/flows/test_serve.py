@@ -160,14 +160,11 @@ def slowdown() -> float:
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_served_killed_and_served_again(workspace: Path) -> None:
+    # Killed in the middle of the first run's stage: everything ends, nothing is lost.
+    (workspace / "slow").touch()
     served = Served(workspace)
     try:
-        served.until(lambda: count(workspace) == 1, "first run")
-
-        # Killed in the middle of a stage: everything ends, nothing is lost.
-        (workspace / "slow").touch()
-        served.add("1.mp4")
-        served.until((workspace / "started").exists, "slow stage")
+        served.until((workspace / "started").exists, "first run")
         by_hand = subprocess.run(
             [sys.executable, "-m", "flows.cli", "run"],
             cwd=workspace, env=environment(), capture_output=True, text=True,
@@ -194,8 +191,12 @@ def test_served_killed_and_served_again(workspace: Path) -> None:
             ],
             "interrupted run taken up again",
         )[0]
-        assert again["state"]["message"] == "ran" and count(workspace) == before + 1
-        assert "1.mp4" in (workspace / "artifacts/ingest/files.txt").read_text()
+        # The run that made up for missed ticks may have come first; then there was nothing left for this one.
+        assert again["state"]["message"] and count(workspace) == before + 1
+
+        def files() -> str:
+            made = workspace / "artifacts/ingest/files.txt"
+            return made.read_text() if made.exists() else ""
 
         def idle_tick() -> dict[str, Any] | None:
             rows = [
@@ -210,6 +211,9 @@ def test_served_killed_and_served_again(workspace: Path) -> None:
             f"a tick without work: {seconds(tick):.1f} s; a busy machine makes that {slow:.1f} times as long"
         )
         assert seconds(tick) / slow <= 20 and count(workspace) == before
+
+        served.add("1.mp4")
+        served.until(lambda: "1.mp4" in files(), "run for a new file")
 
         # Cancelled: the stage ends, the run is Cancelled, the next one goes on.
         (workspace / "slow").touch()

@@ -19,7 +19,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-ROOM_COMMANDS = ("corpus", "curation", "enhancer", "evaluation", "gates", "perception", "storage", "tracking")
+ROOM_COMMANDS = (
+    "avatar", "corpus", "curation", "enhancer", "evaluation", "gates", "perception", "storage", "tracking",
+)  # fmt: skip
 """Rooms with a `commands.py`; its `register(app)` adds the room's commands."""
 
 MOVES = (["promote"], ["rollback"])
@@ -78,6 +80,24 @@ def params(
         return
     load_params(path)
     typer.echo(f"{path.name}: every section and key is known and in range")
+
+
+@app.command()
+def preset(
+    name: Annotated[
+        str, typer.Argument(help="tiny, small, wan-1.3b, wan-14b, cogvideox-5b; empty lists them")
+    ] = "",
+) -> None:
+    """Write params.yaml for a preset (the old file is kept as params.yaml.old if it differs)."""
+    from components.avatar.presets import preset_names, read_preset
+    from components.core.paths import find_workspace
+    from flows.params import write_preset
+
+    if not name:
+        for each in preset_names():
+            typer.echo(f"{each:14}{read_preset(each)['about']}")
+        return
+    typer.echo(write_preset(find_workspace().root / "params.yaml", read_preset(name)["params"]))
 
 
 @app.command()

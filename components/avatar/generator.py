@@ -9,11 +9,19 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from components.avatar.backbones import (
+    add_lora,
+    described,
+    merge_lora,
+    pretrained,
+    saved_transformer,
+    with_lora_names,
+)
 from components.avatar.data import LatentClips, Statistics, collate
 from components.avatar.localization_loss import token_mask
 from components.avatar.pipeline_files import STATISTICS
 from components.avatar.scheduler.flow import TRAIN_TIMESTEPS, FlowMatching
-from components.avatar.transformer import SyncDreamerOutput, SyncDreamerTransformer3DModel
+from components.avatar.transformer import SyncDreamerOutput
 from components.avatar.visual_adapter import VisualAdapter
 from components.core.errors import InputError
 from components.core.files import write_json
@@ -29,7 +37,7 @@ VALIDATION_BATCH = 8
 class Generator(nn.Module):
     """Adapter and transformer as one module."""
 
-    def __init__(self, transformer: SyncDreamerTransformer3DModel, adapter: VisualAdapter) -> None:
+    def __init__(self, transformer: Any, adapter: VisualAdapter) -> None:
         super().__init__()
         self.transformer, self.adapter = transformer, adapter
 
@@ -60,34 +68,12 @@ def build(settings: dict[str, Any], data: LatentClips, audio: bool) -> Generator
     channels, side = example["latents"].shape[1], example["latents"].shape[-1]
     if side % settings["patch"]:
         raise InputError(f"latents of {side}×{side} cells do not divide into patches of {settings['patch']}")
-    added = {
-        "reference_channels": channels,
-        "identity_dim": settings["identity_dim"],
-        "audio_dim": example["audio"].shape[1] if audio else None,
-        "audio_window": settings["audio_window"],
-        "audio_context": settings["audio_context"],
-        "continues": True,
-    }
+    text_tokens, text_dim = example["text"].shape
+    audio_dim = example["audio"].shape[1] if audio else None
     if settings["backbone"]:
-        transformer, _ = SyncDreamerTransformer3DModel.from_backbone(Path(settings["backbone"]), **added)
-        if transformer.config.in_channels != channels:
-            raise InputError(
-                f"backbone {settings['backbone']} does not have the latents' {channels} channels"
-            )
+        transformer = pretrained(settings, channels, text_dim, audio_dim)
     else:
-        transformer = SyncDreamerTransformer3DModel(
-            patch_size=(1, settings["patch"], settings["patch"]),
-            num_attention_heads=settings["heads"],
-            attention_head_dim=settings["head_dim"],
-            in_channels=channels,
-            out_channels=channels,
-            text_dim=example["text"].shape[1],
-            freq_dim=settings["heads"] * settings["head_dim"],
-            ffn_dim=settings["ffn_dim"],
-            num_layers=settings["layers"],
-            rope_max_seq_len=128,
-            **added,
-        )
+        transformer = described(settings, channels, text_dim, audio_dim, side, text_tokens)
     adapter = VisualAdapter(
         example["reference_tokens"].shape[-1], settings["identity_dim"], tuple(settings["identity_queries"])
     )
@@ -125,6 +111,8 @@ class GeneratorTask:
         if settings["start"]:
             self.untrained = {name: tensor.clone() for name, tensor in self.module.state_dict().items()}
             self.new_tensors = self._start_from(root / settings["start"])
+        if settings["model"].get("lora_rank"):
+            add_lora(self.module.transformer, settings["model"]["lora_rank"])
         if settings["gradient_checkpointing"]:
             self.module.transformer.enable_gradient_checkpointing()
         self.margin = self.module.transformer.audio_margin
@@ -135,7 +123,7 @@ class GeneratorTask:
         Raises:
             InputError: something other than the audio branch is new.
         """
-        previous = SyncDreamerTransformer3DModel.from_pretrained(folder / "transformer")
+        previous = saved_transformer(folder / "transformer")
         missing, unexpected = self.module.transformer.load_state_dict(previous.state_dict(), strict=False)
         strangers = [name for name in missing if "audio" not in name] + list(unexpected)
         if strangers:
@@ -247,7 +235,7 @@ class GeneratorTask:
         if self.untrained is None:
             return None
         trained = {name: tensor.clone() for name, tensor in self.module.state_dict().items()}
-        self.module.load_state_dict(self.untrained)
+        self.module.load_state_dict(with_lora_names(self.untrained, self.module), strict=False)
         sums = self.validate(self.module.eval(), rank, ranks)
         self.module.load_state_dict(trained)
         self.module.train()
@@ -256,6 +244,8 @@ class GeneratorTask:
 
     def save(self, module: nn.Module, folder: Path, facts: dict[str, float]) -> None:
         """Writes transformer/, adapter/, scheduler/, statistics, config.json and metrics.json."""
+        if self.settings["model"].get("lora_rank"):
+            merge_lora(self.module.transformer)
         self.module.transformer.save_pretrained(folder / "transformer")
         self.module.adapter.save_pretrained(folder / "adapter")
         self.flow.save_pretrained(folder / "scheduler")

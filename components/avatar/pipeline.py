@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 
+from components.avatar.backbones import saved_transformer
 from components.avatar.data import Statistics
 from components.avatar.encoders import Encoders, latent_frames
 from components.avatar.generator import Generator
@@ -61,7 +62,7 @@ class SyncDreamerPipeline(DiffusionPipeline):
         folder = require(Path(folder), "syncdreamer stage train_stage2")
         settings = read_json(folder / AVATAR)
         return cls(
-            SyncDreamerTransformer3DModel.from_pretrained(folder / "transformer").eval(),
+            saved_transformer(folder / "transformer").eval(),
             VisualAdapter.from_pretrained(folder / "adapter").eval(),
             FlowMatching.from_pretrained(folder / "scheduler"),
             Encoders.from_pipeline(folder),

@@ -133,7 +133,7 @@ class SyncDreamerTransformer3DModel(Conditioned, WanTransformer3DModel):
             timestep: 1000·t, as (B,), per latent frame (B,F) or per token (B,N).
             encoder_hidden_states: text embeddings (B,L,text_dim); zeros mean no text.
             encoder_hidden_states_image: image embeddings of Wan's image-to-video models.
-            given: (B,) integers: so many of the first latents are (nearly) clean, what follows continues them.
+            given: (B,) integers: so many of the first latents are (nearly) clean; the rest continues them.
             reference: (B,reference_channels,1,H,W).
             identity: (B,K,identity_dim).
             identity_present, audio_present: (B,) of 0 and 1; 0 leaves that branch out for the sample

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from components.avatar.data import Statistics
 from components.avatar.encoders import Encoders, latent_frames
 from components.avatar.generator import Generator
 from components.avatar.pipeline_files import AVATAR, STATISTICS, write_index
-from components.avatar.portrait import check_audio, check_text, frame_portrait
+from components.avatar.portrait import InputWarning, check_audio, check_text, frame_portrait
 from components.avatar.sampling import Conditions, Guidance, sample
 from components.avatar.scheduler.flow import FlowMatching
 from components.avatar.transformer import SyncDreamerTransformer3DModel
@@ -182,7 +183,16 @@ class SyncDreamerPipeline(DiffusionPipeline):
             torch.from_numpy(self.encoders.audio_features(sound, count))
             for sound, count in zip(sounds, frames, strict=True)
         ]
-        embedding, _ = self.encoders.text_embedding(texts)
+        embedding, counts = self.encoders.text_embedding(texts)
+        room = embedding.shape[1]
+        for text, count in zip(texts, counts, strict=True):
+            if count > room:
+                warnings.warn(
+                    f"the text has {count} tokens, the model reads the first {room}: the end of"
+                    f" {text[:40]!r} … is ignored",
+                    InputWarning,
+                    stacklevel=3,
+                )
         return still, Conditions(
             self.statistics.reference(still),
             torch.from_numpy(tokens).float(),

@@ -17,7 +17,7 @@ from components.avatar.backbones import (
     saved_transformer,
     with_lora_names,
 )
-from components.avatar.data import LatentClips, Statistics, collate
+from components.avatar.data import LatentClips, Statistics, collate, on_device
 from components.avatar.localization_loss import token_mask
 from components.avatar.pipeline_files import STATISTICS
 from components.avatar.scheduler.flow import TRAIN_TIMESTEPS, FlowMatching
@@ -43,18 +43,24 @@ class Generator(nn.Module):
 
     def forward(self, latents: Tensor, t: Tensor, inputs: dict[str, Tensor | None]) -> SyncDreamerOutput:
         """latents (B,C,F,h,w) as `FlowMatching.to_input` shows them, t (B,F) in [0,1], inputs as
-        `GeneratorTask.losses` makes them."""
+        `GeneratorTask.losses` makes them. Numbers are brought to the weights' precision (bf16 under
+        DeepSpeed's bf16), times excepted."""
+        precision = self.adapter.queries.dtype
+        ready = {
+            name: one.to(precision) if one is not None and one.is_floating_point() else one
+            for name, one in inputs.items()
+        }
         return self.transformer(
-            latents,
+            latents.to(precision),
             t * TRAIN_TIMESTEPS,
-            inputs["text"],
-            given=inputs.get("given"),
-            reference=inputs["reference"],
-            identity=self.adapter(inputs["image_tokens"]),
-            identity_present=inputs.get("identity_present"),
-            audio=inputs.get("audio"),
-            audio_present=inputs.get("audio_present"),
-            localization_mask=inputs.get("mask"),
+            ready["text"],
+            given=ready.get("given"),
+            reference=ready["reference"],
+            identity=self.adapter(ready["image_tokens"]),
+            identity_present=ready.get("identity_present"),
+            audio=ready.get("audio"),
+            audio_present=ready.get("audio_present"),
+            localization_mask=ready.get("mask"),
         )
 
 
@@ -170,17 +176,18 @@ class GeneratorTask:
 
     def losses(self, module: Callable[..., Any], batch: dict[str, Any]) -> dict[str, Tensor]:
         """The weighted squared error on x0, and the attention mass outside its regions."""
+        self.statistics.to(batch["latents"].device)
         x0 = self.statistics.normalise(batch["latents"], batch["reference"])
         t = batch["t"][:, None, :, None, None]
         x_t = self.flow.add_noise(x0, batch["noise"], t)
-        present = batch.get("present", torch.ones(len(x0), 3))
+        present = batch.get("present", torch.ones(len(x0), 3, device=x0.device))
         mask = None
         if self.settings["localization_weight"]:
             mask = token_mask(
                 batch["regions"], self.module.adapter.owners, self.module.transformer.config.patch_size
             )
         given = batch["given"]
-        scored = (torch.arange(x0.shape[2]) >= given[:, None]).float()
+        scored = (torch.arange(x0.shape[2], device=x0.device) >= given[:, None]).float()
         inputs = {
             "given": given,
             "text": batch["text"] * present[:, :1, None],
@@ -195,7 +202,8 @@ class GeneratorTask:
         output = module(self.flow.to_input(x_t, t, spread), batch["t"], inputs)
         error = (self.flow.to_x0(output.sample, x_t, t, spread) - x0).square()
         mouth = 1 + (self.settings["flow"]["mouth_weight"] - 1) * batch["regions"][:, MOUTH, None].float()
-        weight = self.importance * mouth * self.flow.weight(t) * scored[:, None, :, None, None]
+        importance = self.importance.to(mouth.device)
+        weight = importance * mouth * self.flow.weight(t) * scored[:, None, :, None, None]
         diffusion = (error * weight).mean((1, 2, 3, 4)) / scored.mean(1)
         losses = {"diffusion": diffusion.mean()}
         losses["loss"] = losses["diffusion"]
@@ -208,6 +216,7 @@ class GeneratorTask:
         """Sums over this rank's windows of the held-out clips; windows, noise and times are fixed."""
         settings = self.settings
         total = settings["validation_windows"]
+        device = next(module.parameters()).device
         sums: dict[str, Tensor] = {"count": torch.zeros(())}
         places = list(range(rank, total, ranks))
         for begin in range(0, len(places), VALIDATION_BATCH):
@@ -224,7 +233,7 @@ class GeneratorTask:
                     "given": torch.tensor(prefix),
                 }
                 rows.append(window | draws)
-            for name, value in self.losses(module, collate(rows)).items():
+            for name, value in self.losses(module, on_device(collate(rows), device)).items():
                 sums[name] = sums.get(name, torch.zeros(())) + value * len(rows)
             sums["count"] += len(rows)
         sums["loss"] = sums["diffusion"].clone()

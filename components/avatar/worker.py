@@ -20,6 +20,7 @@ import torch.distributed as dist  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
 from components.avatar.averages import make_average, whole_weights  # noqa: E402
+from components.avatar.data import on_device  # noqa: E402
 from components.avatar.reshard import is_universal  # noqa: E402
 from components.avatar.training import CHECKPOINTS, DONE, FAILURE, HISTORY, JOB, RESULT, WHOLE, Job  # noqa: E402
 from components.core.errors import SyncDreamerError  # noqa: E402
@@ -160,7 +161,7 @@ class Loop:
         return None if sums is None else self._shared(sums)
 
     def _step(self) -> Losses:
-        batch = self.task.batch(self.done, self.rank)
+        batch = on_device(self.task.batch(self.done, self.rank), self.engine.device)
         for group in self.optimizer.param_groups:
             group["lr"] = rate(self.job, self.done)
         losses = self.task.losses(self.engine, batch)
@@ -179,7 +180,9 @@ class Loop:
     def _shared(self, sums: Losses) -> dict[str, float]:
         """Sums over the ranks, divided by "count", rounded to 6 digits."""
         names = sorted(sums)
-        packed = torch.stack([sums[name].double() for name in names])
+        # NCCL sums on the GPU alone; before DeepSpeed starts there is no engine yet.
+        device = torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else "cpu"
+        packed = torch.stack([sums[name].double().to(device) for name in names])
         dist.all_reduce(packed)
         values = dict(zip(names, packed.tolist(), strict=True))
         count = values.pop("count")

@@ -140,3 +140,35 @@ def test_latents_that_make_the_loss_infinite_are_named(workspace):
 def test_a_batch_that_does_not_divide_is_told(workspace):
     with pytest.raises(InputError, match="no multiple of ranks"):
         run(TrainStage1Params.model_validate(TINY | {"batch": 3}), workspace, 7)
+
+
+@pytest.mark.slow
+def test_bf16_with_zero_2_trains_low_rank_changes_on_a_pretrained_backbone(workspace, tmp_path):
+    """The shipped DeepSpeed file; what is saved is a plain transformer, its other weights the backbone's."""
+    import torch
+    from diffusers import WanTransformer3DModel
+
+    from components.avatar import SyncDreamerTransformer3DModel
+
+    torch.manual_seed(0)
+    WanTransformer3DModel(
+        patch_size=(1, 2, 2), num_attention_heads=2, attention_head_dim=12, in_channels=6, out_channels=6,
+        text_dim=10, freq_dim=16, ffn_dim=24, num_layers=1, rope_max_seq_len=32,
+    ).save_pretrained(tmp_path / "wan")  # fmt: skip
+    (workspace.root / "zero2.json").write_bytes(
+        (Path(__file__).parents[3] / "infra" / "deepspeed" / "zero2_bf16.json").read_bytes()
+    )
+    values = SHORT | {
+        "zero_stage": 2, "deepspeed_config": "zero2.json", "steps": 8, "gradient_checkpointing": True,
+        "model": MODEL | {"backbone": str(tmp_path / "wan"), "lora_rank": 2},
+    }  # fmt: skip
+    run(TrainStage1Params.model_validate(values), workspace, 7)
+    made = SyncDreamerTransformer3DModel.from_pretrained(workspace.artifacts("train_stage1", "transformer"))
+    before = load_file(tmp_path / "wan" / "diffusion_pytorch_model.safetensors")
+    changed = [
+        name
+        for name, tensor in before.items()
+        if not torch.allclose(made.state_dict()[name].float(), tensor, atol=1e-2)
+    ]
+    assert all(".to_" in name for name in changed)
+    assert any(float(t.abs().max()) > 0 for n, t in made.state_dict().items() if n.endswith("gate"))

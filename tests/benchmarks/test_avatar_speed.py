@@ -219,5 +219,5 @@ def test_two_ranks_against_one(root, tmp_path):
             spent[ranks, steps] = time.perf_counter() - begin
     one, two = (spent[ranks, more] - spent[ranks, few] for ranks in (1, 2))
     print(
-        f"\n{more - few} steps: {one:.1f} s on one rank, {two:.1f} s on two = {one / two:.2f}× (wanted ≥ 1.6×)"
+        f"\n{more - few} steps: {one:.1f} s on one rank, {two:.1f} s on two: {one / two:.2f}× (want ≥ 1.6×)"
     )

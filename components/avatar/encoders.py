@@ -56,17 +56,16 @@ class Encoders:
         Raises:
             InputError: a folder or file is missing or does not fit.
         """
-        from components.perception.audio import AudioEncoder
+        from components.avatar.official import audio_encoder, text_encoder
         from components.perception.identity import IdentityModel
-        from components.perception.text import TextEncoder
 
         for folder in folders.values():
             require(folder, "syncdreamer run")
         made = cls(
             load_vae(folders["vae"]),
-            AudioEncoder.load(folders["audio"]),
+            audio_encoder(folders["audio"]),
             IdentityModel.load(folders["identity"]),
-            TextEncoder.load(folders["text"]),
+            text_encoder(folders["text"]),
             settings,
         )
         made.sources = dict(folders)
@@ -89,7 +88,7 @@ class Encoders:
         """Width of a frame's audio features."""
         from components.perception.audio import FEATURES
 
-        return FEATURES + (len(RHYTHM_CUES) if self.settings.rhythm else 0)
+        return getattr(self.audio, "width", FEATURES) + (len(RHYTHM_CUES) if self.settings.rhythm else 0)
 
     @torch.inference_mode()
     def latents(self, frames: NDArray[np.uint8]) -> Tensor:

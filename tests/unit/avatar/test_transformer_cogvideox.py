@@ -107,3 +107,18 @@ def test_what_is_not_supported_is_told(folder):
         model(latents, t, text, audio=conditions["audio"])
     with pytest.raises(ValueError, match="neither one a sample nor one a latent frame"):
         model(latents, t[:, None].expand(-1, 2), text)
+
+
+def test_what_is_given_is_carried_on(folder):
+    model, _ = SyncDreamerCogVideoXTransformer3DModel.from_backbone(folder, **ADDED, continues=True)
+    latents, t, text, _ = inputs()
+    given = torch.tensor([2, 0])
+    with torch.no_grad():
+        plain = model(latents, t, text).sample
+        assert torch.equal(model(latents, t, text, given=given).sample, plain)
+        opened(model)
+        torch.nn.init.normal_(model.conditioning["continuation"].embed.weight)
+        plain = model(latents, t, text).sample
+        shown = model(latents, t, text, given=given).sample
+    assert not torch.equal(shown[0], plain[0])
+    torch.testing.assert_close(shown[1], plain[1])

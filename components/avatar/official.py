@@ -18,7 +18,7 @@ TEXT_KINDS = {"umt5": "UMT5EncoderModel", "t5": "T5EncoderModel"}
 
 
 class OfficialText:
-    """A transformers T5-family encoder: a folder with text_encoder/ and tokenizer/, as diffusers lays them."""
+    """A transformers T5-family encoder: folder with text_encoder/ and tokenizer/, as diffusers has them."""
 
     def __init__(self, folder: Path) -> None:
         import transformers

@@ -19,7 +19,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-ROOM_COMMANDS = ("corpus", "curation", "enhancer", "evaluation", "gates", "perception", "storage", "tracking")
+ROOM_COMMANDS = (
+    "avatar", "corpus", "curation", "enhancer", "evaluation", "gates", "perception", "storage", "tracking",
+)  # fmt: skip
 """Rooms with a `commands.py`; its `register(app)` adds the room's commands."""
 
 MOVES = (["promote"], ["rollback"])
@@ -81,24 +83,55 @@ def params(
 
 
 @app.command()
+def preset(
+    name: Annotated[
+        str, typer.Argument(help="tiny, small, wan-1.3b, wan-14b, cogvideox-5b; empty lists them")
+    ] = "",
+) -> None:
+    """Write params.yaml for a preset (the old file is kept as params.yaml.old if it differs)."""
+    from components.avatar.presets import preset_names, read_preset
+    from components.core.paths import find_workspace
+    from flows.params import write_preset
+
+    if not name:
+        for each in preset_names():
+            typer.echo(f"{each:14}{read_preset(each)['about']}")
+        return
+    typer.echo(write_preset(find_workspace().root / "params.yaml", read_preset(name)["params"]))
+
+
+@app.command()
 def generate(
-    image: Annotated[Path, typer.Option(help="reference portrait (png, jpg)")],
-    audio: Annotated[Path, typer.Option(help="speech (wav, mp3, mp4 …)")],
-    text: Annotated[str, typer.Option(help="what the person should do")],
-    out: Annotated[Path, typer.Option(help="the mp4 to write")],
+    out: Annotated[Path, typer.Option(help="the mp4 to write; with --batch: a folder")],
+    image: Annotated[Path | None, typer.Option(help="reference portrait (png, jpg)")] = None,
+    audio: Annotated[Path | None, typer.Option(help="speech (wav, mp3, mp4 …)")] = None,
+    text: Annotated[str, typer.Option(help="what the person should do")] = "",
+    batch: Annotated[
+        Path | None,
+        typer.Option(help="list of videos: .jsonl, .csv (videoid,image,audio,prompt,fps), or lines"),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
-    steps: Annotated[int, typer.Option(min=1, help="denoising steps; 0 keeps the model's own")] = 10,
+    steps: Annotated[int, typer.Option(min=0, help="denoising steps; 0 keeps the model's own")] = 0,
     enhance: Annotated[bool, typer.Option(help="let the enhancer rewrite the text first")] = True,
     mark: Annotated[bool, typer.Option(help="put the letters AI on every frame")] = False,
 ) -> None:
-    """Make a talking video with the champion pair: reference image + speech + text → signed mp4."""
+    """Make talking videos with the champion pair: reference image + speech + text → signed mp4."""
+    from components.core.errors import InputError
     from components.core.paths import find_workspace
     from flows.environment import prepare
-    from flows.generation import generate_file
+    from flows.generation import generate_file, generate_list
 
     workspace = find_workspace()
     prepare(workspace)
-    generate_file(workspace, image, audio, text, out, seed=seed, steps=steps, enhance=enhance, mark=mark)
+    how = {"seed": seed, "steps": steps or None, "enhance": enhance, "mark": mark}
+    if batch is not None:
+        if image or audio or text:
+            raise InputError("give either --batch or --image, --audio and --text")
+        generate_list(workspace, batch, out, **how)
+        return
+    if image is None or audio is None:
+        raise InputError("give --image, --audio and --text, or --batch with a list")
+    generate_file(workspace, image, audio, text, out, **how)
 
 
 @app.command()

@@ -153,7 +153,10 @@ def _lines(name: str, section: Params, depth: int) -> list[str]:
     indent = "  " * depth
     fields = type(section).model_fields
     lines = [f"{indent}{name}:{'' if fields else ' {}'}"]
+    stated = section.model_dump(mode="json")
     for key, field in fields.items():
+        if key not in stated:  # a rare setting at its default
+            continue
         value = getattr(section, key)
         if field.json_schema_extra == ABSENT and value == field.default:
             continue
@@ -171,7 +174,7 @@ def _lines(name: str, section: Params, depth: int) -> list[str]:
                 for item in value
             ]
             continue
-        plain = section.model_dump(mode="json")[key]
+        plain = stated[key]
         lines.append(f"{indent}  {key}: {_inline(plain)}{comment}")
     return lines
 
@@ -185,3 +188,29 @@ def _inline(value: Any, sort_keys: bool = True) -> str:
     )
     # A scalar document ends with an explicit "..." line.
     return text.removesuffix("...\n").strip()
+
+
+def write_preset(path: Path, values: dict[str, Any]) -> str:
+    """Writes params.yaml for a preset's `values`; another file that was there is kept beside it.
+
+    Returns:
+        What was done, in a line.
+
+    Raises:
+        InputError: the preset names an unknown section or key, or a value out of range.
+    """
+    from components.core.files import write_text
+
+    known = ["seed", "flow", OPERATIONS, *STAGES]
+    for section, content in values.items():
+        if section not in known:
+            raise InputError(f"preset: unknown section {section!r}{_nearest(section, known)}")
+        if section in STAGES:
+            _section("preset", section, STAGES[section].params_model(), content)
+    text = default_text(values)
+    if path.exists() and (before := path.read_text(encoding="utf-8")) != text:
+        write_text(path.with_name(f"{path.name}.old"), before)
+        write_text(path, text)
+        return f"wrote {path}; the one before is {path.name}.old"
+    write_text(path, text)
+    return f"wrote {path}"

@@ -48,6 +48,10 @@ class Statistics:
 
         write_bytes(path, save(self.tensors))
 
+    def to(self, device: torch.device) -> None:
+        """Moves the tensors; nothing happens where they are there already."""
+        self.tensors = {name: tensor.to(device) for name, tensor in self.tensors.items()}
+
     def normalise(self, latents: Tensor, reference: Tensor) -> Tensor:
         """latents (…,C,F,h,w), reference (…,C,1,h,w) → (…,C,F,h,w) of about unit variance."""
         mean, spread = self.tensors["change_mean"], self.tensors["change_spread"]
@@ -184,3 +188,8 @@ def collate(windows: list[dict[str, Any]]) -> dict[str, Any]:
         if name != "clip_id":
             batch[name] = torch.stack([window[name] for window in windows])
     return batch
+
+
+def on_device(batch: dict[str, Any], device: torch.device) -> dict[str, Any]:
+    """The batch with its tensors on a device; what is no tensor stays."""
+    return {name: one.to(device) if isinstance(one, Tensor) else one for name, one in batch.items()}

@@ -55,7 +55,8 @@ def run(params: EncodeParams, workspace: Workspace, seed: int) -> None:
     texts = _texts(
         require(workspace.artifacts("annotate", "annotations.parquet"), "syncdreamer stage annotate")
     )
-    folders = encoder_folders(workspace)
+    weights = _official(params)
+    folders = encoder_folders(workspace, weights)
     pictures = read_json(require(workspace.artifacts("vae", "config.json"), "syncdreamer stage vae"))
     settings = {
         "size": int(pictures["size"]),
@@ -91,7 +92,8 @@ def run(params: EncodeParams, workspace: Workspace, seed: int) -> None:
     for index, row in enumerate(rows):
         row["shard"] = f"clips-{index // params.samples_per_shard:05d}.tar"
     write_parquet(out / "index.parquet", pd.DataFrame(rows))
-    write_json(out / "config.json", {"encoders": digests, "settings": settings})
+    described = {"encoders": digests, "settings": settings} | ({"weights": weights} if weights else {})
+    write_json(out / "config.json", described)
     write_json(
         out / "metrics.json",
         {
@@ -103,12 +105,21 @@ def run(params: EncodeParams, workspace: Workspace, seed: int) -> None:
     )
 
 
-def encoder_folders(workspace: Workspace) -> dict[str, Path]:
-    """Where the frozen encoders lie."""
+def _official(params: EncodeParams) -> dict[str, str]:
+    """Folders of official encoders that the parameters name, by kind."""
+    named = {"text": params.text_weights, "audio": params.audio_weights}
+    return {name: folder for name, folder in named.items() if folder}
+
+
+def encoder_folders(workspace: Workspace, weights: dict[str, str]) -> dict[str, Path]:
+    """Where the frozen encoders lie; weights: official ones, relative to the workspace."""
     perception = workspace.artifacts("perception")
     places = {"audio": "audio", "identity": "identity", "text": "text"}
     found = {
-        name: require(perception / place, "syncdreamer stage perception") for name, place in places.items()
+        name: require(workspace.root / weights[name], "a download of official weights")
+        if name in weights
+        else require(perception / place, "syncdreamer stage perception")
+        for name, place in places.items()
     }
     return found | {"vae": require(workspace.artifacts("vae", "model"), "syncdreamer stage vae")}
 

@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from components.perception.faces import Face
 
 
+DECODED_AT_ONCE = 256
+"""Latents that are decoded together: 41 s."""
+
+
 @dataclass(frozen=True)
 class EncoderSettings:
     """size: side of the picture (pixels); rhythm: cues appended to the audio; text_tokens: length of the text
@@ -52,17 +56,16 @@ class Encoders:
         Raises:
             InputError: a folder or file is missing or does not fit.
         """
-        from components.perception.audio import AudioEncoder
+        from components.avatar.official import audio_encoder, text_encoder
         from components.perception.identity import IdentityModel
-        from components.perception.text import TextEncoder
 
         for folder in folders.values():
             require(folder, "syncdreamer run")
         made = cls(
             load_vae(folders["vae"]),
-            AudioEncoder.load(folders["audio"]),
+            audio_encoder(folders["audio"]),
             IdentityModel.load(folders["identity"]),
-            TextEncoder.load(folders["text"]),
+            text_encoder(folders["text"]),
             settings,
         )
         made.sources = dict(folders)
@@ -85,7 +88,7 @@ class Encoders:
         """Width of a frame's audio features."""
         from components.perception.audio import FEATURES
 
-        return FEATURES + (len(RHYTHM_CUES) if self.settings.rhythm else 0)
+        return getattr(self.audio, "width", FEATURES) + (len(RHYTHM_CUES) if self.settings.rhythm else 0)
 
     @torch.inference_mode()
     def latents(self, frames: NDArray[np.uint8]) -> Tensor:
@@ -106,9 +109,20 @@ class Encoders:
 
     @torch.inference_mode()
     def pictures(self, latents: Tensor) -> NDArray[np.uint8]:
-        """Frames (4(F-1)+1,S,S,3) uint8 of latents (C,F,h,w)."""
-        video = self.vae.decode(latents[None]).sample[0].clamp(-1, 1)
-        return ((video + 1) * 127.5).round().to(torch.uint8).permute(1, 2, 3, 0).contiguous().numpy()
+        """Frames (4(F-1)+1,S,S,3) uint8 of latents (C,F,h,w), in parts, so that memory does not grow with F.
+
+        The small VAE's decoder looks back `decoder_depth` latents: each part begins so much earlier, and what
+        that makes is thrown away. An official VAE decodes frame by frame by itself.
+        """
+        back = getattr(self.vae.config, "decoder_depth", None)
+        size = latents.shape[1] if back is None else DECODED_AT_ONCE
+        made = []
+        for begin in range(0, latents.shape[1], size):
+            first = max(0, begin - (back or 0))
+            video = self.vae.decode(latents[None, :, first : begin + size]).sample[0]
+            new = video[:, (begin - first) * TIME - (TIME - 1) if begin else 0 :].clamp(-1, 1)
+            made.append(((new + 1) * 127.5).round().to(torch.uint8).permute(1, 2, 3, 0).contiguous().numpy())
+        return made[0] if len(made) == 1 else np.concatenate(made)
 
     @torch.inference_mode()
     def image_tokens(self, frames: NDArray[np.uint8], faces: list[Face]) -> NDArray[np.float32]:

@@ -9,11 +9,19 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from components.avatar.data import LatentClips, Statistics, collate
+from components.avatar.backbones import (
+    add_lora,
+    described,
+    merge_lora,
+    pretrained,
+    saved_transformer,
+    with_lora_names,
+)
+from components.avatar.data import LatentClips, Statistics, collate, on_device
 from components.avatar.localization_loss import token_mask
 from components.avatar.pipeline_files import STATISTICS
 from components.avatar.scheduler.flow import TRAIN_TIMESTEPS, FlowMatching
-from components.avatar.transformer import SyncDreamerOutput, SyncDreamerTransformer3DModel
+from components.avatar.transformer import SyncDreamerOutput
 from components.avatar.visual_adapter import VisualAdapter
 from components.core.errors import InputError
 from components.core.files import write_json
@@ -29,24 +37,30 @@ VALIDATION_BATCH = 8
 class Generator(nn.Module):
     """Adapter and transformer as one module."""
 
-    def __init__(self, transformer: SyncDreamerTransformer3DModel, adapter: VisualAdapter) -> None:
+    def __init__(self, transformer: Any, adapter: VisualAdapter) -> None:
         super().__init__()
         self.transformer, self.adapter = transformer, adapter
 
     def forward(self, latents: Tensor, t: Tensor, inputs: dict[str, Tensor | None]) -> SyncDreamerOutput:
         """latents (B,C,F,h,w) as `FlowMatching.to_input` shows them, t (B,F) in [0,1], inputs as
-        `GeneratorTask.losses` makes them."""
+        `GeneratorTask.losses` makes them. Numbers are brought to the weights' precision (bf16 under
+        DeepSpeed's bf16), times excepted."""
+        precision = self.adapter.queries.dtype
+        ready = {
+            name: one.to(precision) if one is not None and one.is_floating_point() else one
+            for name, one in inputs.items()
+        }
         return self.transformer(
-            latents,
+            latents.to(precision),
             t * TRAIN_TIMESTEPS,
-            inputs["text"],
-            given=inputs.get("given"),
-            reference=inputs["reference"],
-            identity=self.adapter(inputs["image_tokens"]),
-            identity_present=inputs.get("identity_present"),
-            audio=inputs.get("audio"),
-            audio_present=inputs.get("audio_present"),
-            localization_mask=inputs.get("mask"),
+            ready["text"],
+            given=ready.get("given"),
+            reference=ready["reference"],
+            identity=self.adapter(ready["image_tokens"]),
+            identity_present=ready.get("identity_present"),
+            audio=ready.get("audio"),
+            audio_present=ready.get("audio_present"),
+            localization_mask=ready.get("mask"),
         )
 
 
@@ -60,34 +74,12 @@ def build(settings: dict[str, Any], data: LatentClips, audio: bool) -> Generator
     channels, side = example["latents"].shape[1], example["latents"].shape[-1]
     if side % settings["patch"]:
         raise InputError(f"latents of {side}×{side} cells do not divide into patches of {settings['patch']}")
-    added = {
-        "reference_channels": channels,
-        "identity_dim": settings["identity_dim"],
-        "audio_dim": example["audio"].shape[1] if audio else None,
-        "audio_window": settings["audio_window"],
-        "audio_context": settings["audio_context"],
-        "continues": True,
-    }
+    text_tokens, text_dim = example["text"].shape
+    audio_dim = example["audio"].shape[1] if audio else None
     if settings["backbone"]:
-        transformer, _ = SyncDreamerTransformer3DModel.from_backbone(Path(settings["backbone"]), **added)
-        if transformer.config.in_channels != channels:
-            raise InputError(
-                f"backbone {settings['backbone']} does not have the latents' {channels} channels"
-            )
+        transformer = pretrained(settings, channels, text_dim, audio_dim)
     else:
-        transformer = SyncDreamerTransformer3DModel(
-            patch_size=(1, settings["patch"], settings["patch"]),
-            num_attention_heads=settings["heads"],
-            attention_head_dim=settings["head_dim"],
-            in_channels=channels,
-            out_channels=channels,
-            text_dim=example["text"].shape[1],
-            freq_dim=settings["heads"] * settings["head_dim"],
-            ffn_dim=settings["ffn_dim"],
-            num_layers=settings["layers"],
-            rope_max_seq_len=128,
-            **added,
-        )
+        transformer = described(settings, channels, text_dim, audio_dim, side, text_tokens)
     adapter = VisualAdapter(
         example["reference_tokens"].shape[-1], settings["identity_dim"], tuple(settings["identity_queries"])
     )
@@ -125,6 +117,8 @@ class GeneratorTask:
         if settings["start"]:
             self.untrained = {name: tensor.clone() for name, tensor in self.module.state_dict().items()}
             self.new_tensors = self._start_from(root / settings["start"])
+        if settings["model"].get("lora_rank"):
+            add_lora(self.module.transformer, settings["model"]["lora_rank"])
         if settings["gradient_checkpointing"]:
             self.module.transformer.enable_gradient_checkpointing()
         self.margin = self.module.transformer.audio_margin
@@ -135,7 +129,7 @@ class GeneratorTask:
         Raises:
             InputError: something other than the audio branch is new.
         """
-        previous = SyncDreamerTransformer3DModel.from_pretrained(folder / "transformer")
+        previous = saved_transformer(folder / "transformer")
         missing, unexpected = self.module.transformer.load_state_dict(previous.state_dict(), strict=False)
         strangers = [name for name in missing if "audio" not in name] + list(unexpected)
         if strangers:
@@ -182,17 +176,18 @@ class GeneratorTask:
 
     def losses(self, module: Callable[..., Any], batch: dict[str, Any]) -> dict[str, Tensor]:
         """The weighted squared error on x0, and the attention mass outside its regions."""
+        self.statistics.to(batch["latents"].device)
         x0 = self.statistics.normalise(batch["latents"], batch["reference"])
         t = batch["t"][:, None, :, None, None]
         x_t = self.flow.add_noise(x0, batch["noise"], t)
-        present = batch.get("present", torch.ones(len(x0), 3))
+        present = batch.get("present", torch.ones(len(x0), 3, device=x0.device))
         mask = None
         if self.settings["localization_weight"]:
             mask = token_mask(
                 batch["regions"], self.module.adapter.owners, self.module.transformer.config.patch_size
             )
         given = batch["given"]
-        scored = (torch.arange(x0.shape[2]) >= given[:, None]).float()
+        scored = (torch.arange(x0.shape[2], device=x0.device) >= given[:, None]).float()
         inputs = {
             "given": given,
             "text": batch["text"] * present[:, :1, None],
@@ -207,7 +202,8 @@ class GeneratorTask:
         output = module(self.flow.to_input(x_t, t, spread), batch["t"], inputs)
         error = (self.flow.to_x0(output.sample, x_t, t, spread) - x0).square()
         mouth = 1 + (self.settings["flow"]["mouth_weight"] - 1) * batch["regions"][:, MOUTH, None].float()
-        weight = self.importance * mouth * self.flow.weight(t) * scored[:, None, :, None, None]
+        importance = self.importance.to(mouth.device)
+        weight = importance * mouth * self.flow.weight(t) * scored[:, None, :, None, None]
         diffusion = (error * weight).mean((1, 2, 3, 4)) / scored.mean(1)
         losses = {"diffusion": diffusion.mean()}
         losses["loss"] = losses["diffusion"]
@@ -220,6 +216,7 @@ class GeneratorTask:
         """Sums over this rank's windows of the held-out clips; windows, noise and times are fixed."""
         settings = self.settings
         total = settings["validation_windows"]
+        device = next(module.parameters()).device
         sums: dict[str, Tensor] = {"count": torch.zeros(())}
         places = list(range(rank, total, ranks))
         for begin in range(0, len(places), VALIDATION_BATCH):
@@ -236,7 +233,7 @@ class GeneratorTask:
                     "given": torch.tensor(prefix),
                 }
                 rows.append(window | draws)
-            for name, value in self.losses(module, collate(rows)).items():
+            for name, value in self.losses(module, on_device(collate(rows), device)).items():
                 sums[name] = sums.get(name, torch.zeros(())) + value * len(rows)
             sums["count"] += len(rows)
         sums["loss"] = sums["diffusion"].clone()
@@ -247,7 +244,7 @@ class GeneratorTask:
         if self.untrained is None:
             return None
         trained = {name: tensor.clone() for name, tensor in self.module.state_dict().items()}
-        self.module.load_state_dict(self.untrained)
+        self.module.load_state_dict(with_lora_names(self.untrained, self.module), strict=False)
         sums = self.validate(self.module.eval(), rank, ranks)
         self.module.load_state_dict(trained)
         self.module.train()
@@ -256,6 +253,8 @@ class GeneratorTask:
 
     def save(self, module: nn.Module, folder: Path, facts: dict[str, float]) -> None:
         """Writes transformer/, adapter/, scheduler/, statistics, config.json and metrics.json."""
+        if self.settings["model"].get("lora_rank"):
+            merge_lora(self.module.transformer)
         self.module.transformer.save_pretrained(folder / "transformer")
         self.module.adapter.save_pretrained(folder / "adapter")
         self.flow.save_pretrained(folder / "scheduler")

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from components.core.params import Params
+from components.core.params import Params, optional
 
 
 class LoopParams(Params):
@@ -22,6 +22,9 @@ class LoopParams(Params):
     weight_decay: float = Field(0.0, ge=0, description="AdamW's decoupled decay.")
     checkpoint_every: int = Field(250, ge=1, description="Steps between checkpoints to resume from.")
     log_every: int = Field(20, ge=1, description="Steps between lines of history.jsonl.")
+    reshard: bool = optional(
+        False, description="Go on from an unfinished training that differs in its number of ranks alone."
+    )
 
 
 class VaeParams(LoopParams):
@@ -72,6 +75,10 @@ class EncodeParams(Params):
     workers: int = Field(
         0, ge=0, description="Processes; 0: one per available core. Changes no byte of the output."
     )
+    text_weights: str | None = optional(
+        None, description="Folder with text_encoder/ and tokenizer/ of Wan (umT5) or CogVideoX (T5)."
+    )
+    audio_weights: str | None = optional(None, description="Folder of an official wav2vec 2.0.")
 
 
 class GeneratorParams(Params):
@@ -90,6 +97,12 @@ class GeneratorParams(Params):
     identity_dim: int = Field(160, ge=8, description="Width of an identity token.")
     audio_window: int = Field(3, ge=0, description="k of the Audio Dynamics Encoder, frames.")
     audio_context: int = Field(2, ge=0, description="Frames heard on either side of a latent's own four.")
+    architecture: Literal["wan", "cogvideox"] = optional(
+        "wan", description="Whose blocks the transformer has."
+    )
+    lora_rank: int = optional(
+        0, ge=0, description="The backbone learns low-rank changes of this rank; 0: all of its weights."
+    )
 
 
 class FlowParams(Params):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,11 +11,12 @@ import numpy as np
 import torch
 from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 
+from components.avatar.backbones import saved_transformer
 from components.avatar.data import Statistics
 from components.avatar.encoders import Encoders, latent_frames
 from components.avatar.generator import Generator
 from components.avatar.pipeline_files import AVATAR, STATISTICS, write_index
-from components.avatar.portrait import check_audio, check_text, frame_portrait
+from components.avatar.portrait import InputWarning, check_audio, check_text, frame_portrait
 from components.avatar.sampling import Conditions, Guidance, sample
 from components.avatar.scheduler.flow import FlowMatching
 from components.avatar.transformer import SyncDreamerTransformer3DModel
@@ -61,7 +63,7 @@ class SyncDreamerPipeline(DiffusionPipeline):
         folder = require(Path(folder), "syncdreamer stage train_stage2")
         settings = read_json(folder / AVATAR)
         return cls(
-            SyncDreamerTransformer3DModel.from_pretrained(folder / "transformer").eval(),
+            saved_transformer(folder / "transformer").eval(),
             VisualAdapter.from_pretrained(folder / "adapter").eval(),
             FlowMatching.from_pretrained(folder / "scheduler"),
             Encoders.from_pipeline(folder),
@@ -181,7 +183,16 @@ class SyncDreamerPipeline(DiffusionPipeline):
             torch.from_numpy(self.encoders.audio_features(sound, count))
             for sound, count in zip(sounds, frames, strict=True)
         ]
-        embedding, _ = self.encoders.text_embedding(texts)
+        embedding, counts = self.encoders.text_embedding(texts)
+        room = embedding.shape[1]
+        for text, count in zip(texts, counts, strict=True):
+            if count > room:
+                warnings.warn(
+                    f"the text has {count} tokens, the model reads the first {room}: the end of"
+                    f" {text[:40]!r} … is ignored",
+                    InputWarning,
+                    stacklevel=3,
+                )
         return still, Conditions(
             self.statistics.reference(still),
             torch.from_numpy(tokens).float(),

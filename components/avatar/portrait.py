@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from components.avatar.sound_check import complaints
 from components.core.errors import InputError
 from components.core.media import SAMPLE_RATE
 from components.core.pictures import face_square
@@ -86,20 +87,8 @@ def check_audio(samples: NDArray[np.float32]) -> NDArray[np.float32]:
         raise InputError(
             f"the audio must be (N,) finite samples at {SAMPLE_RATE} Hz, got shape {samples.shape}"
         )
-    hop = SAMPLE_RATE // 50
-    frames = samples[: max(len(samples) // hop, 1) * hop]
-    level = (
-        np.sqrt((frames[: len(frames) // hop * hop].reshape(-1, hop) ** 2).mean(1))
-        if len(frames) >= hop
-        else np.abs(frames)
-    )
-    loud, quiet = float(np.percentile(level, 95)), float(np.percentile(level, 10))
-    if loud < 1e-3:
-        _warn("the audio is silent: the mouth will hardly move")
-    elif quiet > 0.25 * loud:
-        _warn("the audio never falls quiet (noise, music or overlapping voices?): expect weak lip-sync")
-    if float((np.abs(samples) >= 0.999).mean()) > 0.005:
-        _warn("the audio is clipped: expect weak lip-sync")
+    for complaint in complaints(samples):
+        _warn(complaint)
     return samples
 
 

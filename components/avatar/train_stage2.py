@@ -54,9 +54,10 @@ def _assemble(params: TrainStage2Params, workspace: Workspace, trained: Path, pi
     """The folder `SyncDreamerPipeline.from_pretrained` reads; nothing else is needed to generate."""
     for name in MODULES:
         shutil.copytree(trained / name, pipeline / name)
-    for name, folder in encoder_folders(workspace).items():
-        shutil.copytree(folder, pipeline / FOLDERS[name])
     encoded = workspace.artifacts("encode")
+    weights = read_json(encoded / "config.json").get("weights", {})
+    for name, folder in encoder_folders(workspace, weights).items():
+        shutil.copytree(folder, pipeline / FOLDERS[name])
     shutil.copy(trained / STATISTICS, pipeline / STATISTICS)
     write_json(pipeline / ENCODERS, read_json(encoded / "config.json")["settings"])
     write_json(

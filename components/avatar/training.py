@@ -7,15 +7,14 @@ checkpoints there, so an interrupted stage resumes bit-exactly and a finished jo
 from __future__ import annotations
 
 import hashlib
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field
 
+from components.avatar.launch import MEETING, announce, place, run_ranks
 from components.avatar.params import LoopParams
+from components.avatar.reshard import reshard
 from components.core.errors import InputError, SyncDreamerError
 from components.core.files import read_json, to_json, write_json
 from components.core.params import Params
@@ -56,7 +55,8 @@ def loop_settings(params: LoopParams, workspace: Workspace) -> dict[str, Any]:
     Raises:
         InputError: the DeepSpeed file is missing or not JSON.
     """
-    loop = {name: getattr(params, name) for name in LoopParams.model_fields}
+    stated = params.model_dump(mode="json")
+    loop = {name: stated[name] for name in LoopParams.model_fields if name in stated}
     if params.deepspeed_config:
         loop["deepspeed_config"] = read_json(workspace.root / params.deepspeed_config)
     return loop
@@ -107,30 +107,22 @@ def train(job: Job, state: Path, root: Path) -> Path:
     for old in folder.glob("failure-*.json"):
         old.unlink()
     write_json(folder / JOB, job.model_dump(mode="json"))
-    ranks = int(job.loop["ranks"])
-    command = [
-        sys.executable, "-m", "torch.distributed.run", "--nnodes", "1", "--nproc-per-node", str(ranks),
-        "--rdzv-backend", "c10d", "--rdzv-endpoint", "127.0.0.1:0", "--rdzv-id", job.key, "--local-addr",
-        "127.0.0.1", "--max-restarts", "0", "-m", "components.avatar.worker", str(folder), str(root),
-    ]  # fmt: skip
-    code = str(Path(__file__).resolve().parents[2])
-    environment = os.environ | {
-        "OMP_NUM_THREADS": "1",
-        "MKL_NUM_THREADS": "1",
-        "TORCH_CPP_LOG_LEVEL": "ERROR",
-        "PYTHONPATH": os.pathsep.join(filter(None, [code, os.environ.get("PYTHONPATH")])),
-    }
+    where = place()
     with mirrored(folder, f"{state.name}/{job.key}", newest_snapshot):
         if (folder / DONE).exists():
             return folder
-        ended = subprocess.run(command, env=environment, check=False)
+        if job.loop.get("reshard") and not (folder / CHECKPOINTS / WHOLE).exists():
+            reshard(folder)
+        announce(where, state, job.key)
+        status = run_ranks(where, int(job.loop["ranks"]), job.key, folder, root)
+        (state / MEETING).unlink(missing_ok=True)
     failures = [read_json(path) for path in sorted(folder.glob("failure-*.json"))]
     if failures:
         kind = InputError if failures[0]["kind"] == "InputError" else SyncDreamerError
         raise kind(failures[0]["message"])
-    if ended.returncode or not (folder / DONE).exists():
+    if status or not (folder / DONE).exists():
         raise SyncDreamerError(
-            f"training {state.name} ended with status {ended.returncode}; its ranks' messages are above. "
+            f"training {state.name} ended with status {status}; its ranks' messages are above. "
             f"Checkpoints are kept: the same stage goes on from the last one"
         )
     return folder

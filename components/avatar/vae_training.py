@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from components.avatar.vae import PatchVAE
 
+OFFICIAL = ("AutoencoderKLWan", "AutoencoderKLCogVideoX")
+"""Both take 4k+1 frames, compress time 4 times and space 8 times, and have 16 channels."""
 PATCH_WINDOWS = 3
 """Windows of each clip whose patches go into the principal components."""
 
@@ -212,8 +214,12 @@ def load_vae(folder: Path) -> Any:
     name = read_json(folder / "config.json").get("_class_name", "")
     if name == "PatchVAE":
         from components.avatar.vae import PatchVAE as Kind
-    elif name == "AutoencoderKLWan":
-        from diffusers import AutoencoderKLWan as Kind
+    elif name in OFFICIAL:
+        import diffusers
+
+        Kind = getattr(diffusers, name)
     else:
-        raise InputError(f"{folder} holds {name or 'no VAE'}; PatchVAE or AutoencoderKLWan was expected")
+        raise InputError(
+            f"{folder} holds {name or 'no VAE'}; PatchVAE or {' or '.join(OFFICIAL)} was expected"
+        )
     return Kind.from_pretrained(folder).eval().requires_grad_(False)

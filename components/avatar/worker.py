@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import os
@@ -18,12 +19,23 @@ import torch  # noqa: E402
 import torch.distributed as dist  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
+from components.avatar.averages import make_average, whole_weights  # noqa: E402
+from components.avatar.data import on_device  # noqa: E402
+from components.avatar.reshard import is_universal  # noqa: E402
 from components.avatar.training import CHECKPOINTS, DONE, FAILURE, HISTORY, JOB, RESULT, WHOLE, Job  # noqa: E402
-from components.core.errors import InputError, SyncDreamerError  # noqa: E402
-from components.core.files import append_jsonl, read_jsonl, to_json, write_json, write_text  # noqa: E402
+from components.core.errors import SyncDreamerError  # noqa: E402
+from components.core.files import (  # noqa: E402
+    append_jsonl,
+    read_json,
+    read_jsonl,
+    to_json,
+    write_json,
+    write_text,
+)
 from components.core.progress import track  # noqa: E402
 from components.core.seeds import derive, seed_everything, single_thread  # noqa: E402
 
+TOTALS = "totals-%d.json"
 Batch = dict[str, Any]
 Losses = dict[str, Tensor]
 
@@ -49,8 +61,11 @@ class Task(Protocol):
         """Writes the result (rank 0, with the weights to keep)."""
 
 
-def deepspeed_settings(job: Job) -> dict[str, Any]:
-    """DeepSpeed's configuration: plain fp32 unless the job's own file says otherwise."""
+def deepspeed_settings(job: Job, universal: bool = False) -> dict[str, Any]:
+    """DeepSpeed's configuration: plain fp32 unless the job's own file says otherwise.
+
+    universal: the checkpoint to load was made on another number of ranks.
+    """
     built_in = {
         "train_micro_batch_size_per_gpu": 1,
         "gradient_accumulation_steps": 1,
@@ -59,6 +74,8 @@ def deepspeed_settings(job: Job) -> dict[str, Any]:
         "zero_allow_untested_optimizer": True,
         "steps_per_print": 1_000_000_000,
     }
+    if universal:
+        built_in["checkpoint"] = {"load_universal": True}
     return built_in | (job.loop["deepspeed_config"] or {})
 
 
@@ -68,29 +85,6 @@ def rate(job: Job, step: int) -> float:
     if step < warm:
         return job.learning_rate * (step + 1) / warm
     return job.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, job.steps - warm)))
-
-
-class Average:
-    """Moving average of a module's tensors; early on it follows faster, `min(decay, (1+n)/(10+n))`."""
-
-    def __init__(self, module: nn.Module, decay: float) -> None:
-        self.decay = decay
-        self.live = [tensor for tensor in module.state_dict().values() if tensor.is_floating_point()]
-        self.mean = [tensor.clone() for tensor in self.live]
-
-    @torch.no_grad()
-    def update(self, step: int) -> None:
-        """After optimizer step `step` (0-based)."""
-        decay = min(self.decay, (1 + step) / (10 + step))
-        torch._foreach_lerp_(self.mean, self.live, 1 - decay)
-
-    @torch.no_grad()
-    def swap(self) -> None:
-        """Exchanges averaged and live weights; called again, back."""
-        for live, mean in zip(self.live, self.mean, strict=True):
-            kept = live.clone()
-            live.copy_(mean)
-            mean.copy_(kept)
 
 
 class Loop:
@@ -113,43 +107,61 @@ class Loop:
             weight_decay=job.loop["weight_decay"],
             fused=True,
         )
+        settings = deepspeed_settings(job, is_universal(folder / CHECKPOINTS))
+        self.zero_stage = int(settings["zero_optimization"].get("stage", 0))
+        # ZeRO 3 takes the weights apart: the untrained ones are measured before that.
+        self.untrained = self._untrained() if self.zero_stage == 3 else None
         self.engine, self.optimizer, _, _ = deepspeed.initialize(
-            model=self.module, optimizer=optimizer, model_parameters=weights, config=deepspeed_settings(job)
+            model=self.module, optimizer=optimizer, model_parameters=weights, config=settings
         )
-        if job.ema and job.loop["zero_stage"] == 3:
-            raise InputError("the moving average needs whole weights: set ema to 0 with zero_stage 3")
-        self.average = Average(self.module, job.ema) if job.ema else None
+        self.average = make_average(self.module, job.ema, self.zero_stage) if job.ema else None
         self.done = 0
+        self.totals: Losses = {}
+        """Sums of this rank's losses since the last line of the history, with their "count"."""
         self._resume()
 
     def _resume(self) -> None:
         folder = self.folder / CHECKPOINTS
-        if not (folder / "latest").exists():
+        if not (folder / WHOLE).exists():
             if self.rank == 0:
                 (self.folder / HISTORY).unlink(missing_ok=True)
             dist.barrier()
             return
-        _, kept = self.engine.load_checkpoint(str(folder))
+        tag = (folder / WHOLE).read_text(encoding="utf-8").strip()
+        _, kept = self.engine.load_checkpoint(str(folder), tag=tag)
         self.done = int(kept["step"])
         if self.average is not None:
-            for mean, saved in zip(self.average.mean, kept["average"], strict=True):
-                mean.copy_(saved)
+            self.average.load(folder / tag)
+        for place in itertools.count(self.rank, self.ranks):  # those of other ranks too, if there were more
+            path = folder / tag / (TOTALS % place)
+            if not path.exists():
+                break
+            for name, value in read_json(path).items():
+                self.totals[name] = self.totals.get(name, torch.zeros(())) + value
         if self.rank == 0:
             rows = [row for row in read_jsonl(self.folder / HISTORY) if row["step"] <= self.done]
             write_text(self.folder / HISTORY, "".join(to_json(row, indent=None) + "\n" for row in rows))
 
     def _checkpoint(self) -> None:
-        average = self.average.mean if self.average is not None else []
-        self.engine.save_checkpoint(
-            str(self.folder / CHECKPOINTS),
-            tag=f"step-{self.done:06d}",
-            client_state={"step": self.done, "average": average},
-        )
+        folder, tag = self.folder / CHECKPOINTS, f"step-{self.done:06d}"
+        totals = {name: float(value) for name, value in self.totals.items()}
+        write_json(folder / tag / (TOTALS % self.rank), totals)
+        if self.average is not None:
+            self.average.save(folder / tag)
+        self.engine.save_checkpoint(str(folder), tag=tag, client_state={"step": self.done})
         if self.rank == 0:  # saving ends with a barrier: every rank's files are whole
-            write_text(self.folder / CHECKPOINTS / WHOLE, f"step-{self.done:06d}")
+            write_text(folder / WHOLE, tag)
+
+    def _untrained(self) -> dict[str, float] | None:
+        """Validation of the weights before any training, or None where that is the start itself."""
+        if (self.folder / CHECKPOINTS / WHOLE).exists():
+            return None
+        with torch.no_grad():
+            sums = self.task.validate_untrained(self.rank, self.ranks)
+        return None if sums is None else self._shared(sums)
 
     def _step(self) -> Losses:
-        batch = self.task.batch(self.done, self.rank)
+        batch = on_device(self.task.batch(self.done, self.rank), self.engine.device)
         for group in self.optimizer.param_groups:
             group["lr"] = rate(self.job, self.done)
         losses = self.task.losses(self.engine, batch)
@@ -168,7 +180,9 @@ class Loop:
     def _shared(self, sums: Losses) -> dict[str, float]:
         """Sums over the ranks, divided by "count", rounded to 6 digits."""
         names = sorted(sums)
-        packed = torch.stack([sums[name].double() for name in names])
+        # NCCL sums on the GPU alone; before DeepSpeed starts there is no engine yet.
+        device = torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else "cpu"
+        packed = torch.stack([sums[name].double().to(device) for name in names])
         dist.all_reduce(packed)
         values = dict(zip(names, packed.tolist(), strict=True))
         count = values.pop("count")
@@ -190,20 +204,22 @@ class Loop:
         job, every = self.job, self.job.loop["log_every"]
         if self.done == 0:
             line = {"step": 0, **self._validate()}
-            with torch.no_grad():
-                sums = self.task.validate_untrained(self.rank, self.ranks)
-            if sums is not None:
-                line |= {f"untrained_{name}": value for name, value in self._shared(sums).items()}
+            untrained = self.untrained if self.zero_stage == 3 else self._untrained()
+            if untrained is not None:
+                line |= {f"untrained_{name}": value for name, value in untrained.items()}
             self._log(line)
-        totals: Losses = {}
         steps = range(self.done, job.steps)
         for _ in track(steps, Path(self.folder).parent.name) if self.rank == 0 else steps:
             for name, value in {**self._step(), "count": torch.ones(())}.items():
-                totals[name] = totals.get(name, torch.zeros(())) + value
+                self.totals[name] = self.totals.get(name, torch.zeros(())) + value
             logs = self.done % every == 0 or self.done == job.steps
             if logs:
-                line = {"step": self.done, **self._shared(totals), "learning_rate": rate(job, self.done - 1)}
-                totals = {}
+                line = {
+                    "step": self.done,
+                    **self._shared(self.totals),
+                    "learning_rate": rate(job, self.done - 1),
+                }
+                self.totals = {}
                 if self.done == job.steps or (job.validate_every and self.done % job.validate_every == 0):
                     line |= self._validate()
                 self._log(line)
@@ -211,11 +227,12 @@ class Loop:
                 self._checkpoint()
         if self.average is not None:
             self.average.swap()
-        if self.rank == 0:
-            rows = read_jsonl(self.folder / HISTORY)
-            self.task.save(self.module.eval(), self.folder / RESULT, _facts(rows))
-            write_json(self.folder / DONE, {"step": self.done})
-        dist.barrier()
+        with whole_weights(self.module, self.zero_stage):
+            if self.rank == 0:
+                rows = read_jsonl(self.folder / HISTORY)
+                self.task.save(self.module.eval(), self.folder / RESULT, _facts(rows))
+                write_json(self.folder / DONE, {"step": self.done})
+            dist.barrier()
 
     def _log(self, line: dict[str, Any]) -> None:
         if self.rank == 0:

@@ -102,8 +102,6 @@ def test_inputs_are_examined():
     assert check_audio(speech) is not None
     with pytest.warns(InputWarning, match="silent"):
         check_audio(np.zeros(16_000, np.float32))
-    with pytest.warns(InputWarning, match="never falls quiet"):
-        check_audio(np.random.default_rng(0).normal(0, 0.1, 16_000).astype(np.float32))
     with pytest.raises(InputError, match="finite"):
         check_audio(np.array([np.nan], np.float32))
     with pytest.raises(InputError, match="empty"):
@@ -112,3 +110,42 @@ def test_inputs_are_examined():
         check_text("talk")
     with pytest.raises(InputError, match="no face"):
         frame_portrait(np.full((96, 96, 3), 90, np.uint8), 0.5)
+
+
+def test_what_sounds_beside_the_speech_is_told():
+    from components.avatar.sound_check import complaints
+    from components.corpus.recordings import recording
+    from components.corpus.speech import sentence, synthesise
+
+    rng = np.random.default_rng(0)
+    for speech in (synthesise(sentence(1, "train"), 1).samples, recording(0).samples):
+        assert complaints(speech) == []
+        power = np.sqrt((speech**2).mean())
+        noise = rng.normal(0, power * 10 ** (-10 / 20), len(speech)).astype(np.float32)
+        (said,) = complaints(speech + noise)
+        assert "noisy" in said
+        time = np.arange(len(speech)) / 16_000
+        chord = sum(np.sin(2 * np.pi * f * k * time) / k for f in (220, 277, 330) for k in (1, 2, 3))
+        chord = chord / chord.std() * power * 10 ** (-10 / 20)
+        (said,) = complaints((speech + chord).astype(np.float32))
+        assert "music" in said
+        assert any("clipped" in said for said in complaints(np.clip(speech * 40, -1, 1)))
+    assert complaints(np.zeros(40_000, np.float32)) == ["the audio is silent: the mouth will hardly move"]
+    assert complaints(np.full(10, 0.1, np.float32)) == []
+
+
+def test_decoding_in_parts_changes_nothing(monkeypatch):
+    from components.avatar import encoders as module
+    from components.avatar.vae import PatchVAE
+
+    torch.manual_seed(0)
+    vae = PatchVAE(channels=4, width=8, encoder_depth=1, decoder_depth=2).eval()
+    torch.nn.init.normal_(vae.decoder.leave.weight, std=0.3)
+    settings = module.EncoderSettings(16, False, 4, 0.6)
+    made = module.Encoders(vae, None, None, None, settings)
+    latents = torch.randn(4, 11, 2, 2)
+    whole = made.pictures(latents)
+    assert whole.shape == (41, 16, 16, 3)
+    monkeypatch.setattr(module, "DECODED_AT_ONCE", 3)
+    parts = made.pictures(latents).astype(int)
+    assert parts.shape == whole.shape and np.abs(parts - whole).max() <= 1

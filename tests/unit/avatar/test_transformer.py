@@ -200,3 +200,23 @@ def test_adapter_round_trip_and_owners(tmp_path):
     adapter.save_pretrained(tmp_path)
     with torch.no_grad():
         assert torch.equal(VisualAdapter.from_pretrained(tmp_path)(tokens), adapter.eval()(tokens))
+
+
+def test_a_plain_backbone_folder_is_built_upon_not_left_half_empty(folder, tmp_path):
+    """diffusers alone would leave the new tensors on the meta device."""
+    model = SyncDreamerTransformer3DModel.from_pretrained(folder, **ADDED)
+    assert model.new_tensors == tuple(sorted(n for n in model.state_dict() if n.startswith("conditioning.")))
+    assert not any(tensor.is_meta for tensor in [*model.parameters(), *model.buffers()])
+    model.save_pretrained(tmp_path)
+    assert SyncDreamerTransformer3DModel.from_pretrained(tmp_path).new_tensors == ()
+
+
+def test_a_folder_of_another_backbone_is_refused(folder, tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    (tmp_path / "config.json").write_bytes((folder / "config.json").read_bytes())
+    tensors = load_file(folder / "diffusion_pytorch_model.safetensors")
+    del tensors["blocks.1.ffn.net.2.bias"]
+    save_file(tensors, tmp_path / "diffusion_pytorch_model.safetensors", {"format": "pt"})
+    with pytest.raises(ValueError, match=r"blocks\.1\.ffn\.net\.2\.bias"):
+        SyncDreamerTransformer3DModel.from_backbone(tmp_path, **ADDED)

@@ -31,8 +31,10 @@ setup: $(STAMP)
 run: $(STAMP)
 	@$(BIN)/syncdreamer run
 
+# Files side by side in two processes, the longest folder first; TEST_WORKERS=0 runs them one by one.
+TEST_WORKERS ?= 2
 test: $(STAMP)
-	@$(BIN)/python -m pytest -m "not slow and not gpu"
+	@$(BIN)/python -m pytest -m "not slow and not gpu" -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder
 
 test-slow: $(STAMP)
 	@$(BIN)/python -m pytest -m slow

@@ -44,7 +44,8 @@ def run_chain(
     workspace = find_workspace()
     if until:
         stage_named(until)
-    load_params(workspace.root / "params.yaml")  # a typo is told before anything is written
+    if not wait_minutes:
+        load_params(workspace.root / "params.yaml")  # a mistake is told before anything is touched
     prepare(workspace)
     interruption = Interruption(workspace)
     with contextlib.ExitStack() as stack:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -356,17 +358,23 @@ def test_of_two_checkouts_that_share_a_registry_exactly_one_wins(
     other = Workspace(tmp_path / "other")
     assert [row["action"] for row in history(other)] == ["promoted"]
     candidates = [train(avatar="b", sync_wins=1.0), train(avatar="c", sync_wins=1.0, identity_top1=1.0)]
-    context = multiprocessing.get_context("spawn")
-    gate, answers = context.Barrier(2), context.Queue()
-    racers = [
-        context.Process(target=_race, args=(place.root, candidate, gate, answers))
-        for place, candidate in zip((workspace, other), candidates, strict=True)
-    ]
-    for racer in racers:
-        racer.start()
-    decisions = [Decision.model_validate(answers.get(timeout=200)) for _ in racers]
-    for racer in racers:
-        racer.join()
+    # Threads: the lock lies in the registry, not in the process, and each checkout has files of its own.
+    import components.tracking.promotion as module
+
+    seen, gate, turn = module._champion_versions, threading.Barrier(2), threading.local()
+
+    def wait(tracker: Tracker) -> dict[str, str | None]:
+        found = seen(tracker)
+        if not hasattr(turn, "came"):
+            turn.came = True
+            gate.wait(300)
+        return found
+
+    monkeypatch.setattr(module, "_champion_versions", wait)
+    with ThreadPoolExecutor(2) as threads:
+        races = [threads.submit(promote, *one) for one in zip((workspace, other), candidates, strict=True)]
+        decisions = [race.result() for race in races]
+    monkeypatch.setattr(module, "_champion_versions", seen)
     assert sorted(decision.status for decision in decisions) == ["promoted", "refused"]
     told = history(workspace)
     assert [row["action"] for row in told] == ["promoted", "promoted", "refused"]

@@ -86,8 +86,10 @@ with tempfile.TemporaryDirectory() as place:
     content = read_json(table)
     for row in content["metrics"]:  # what the report shows beside the figures
         row.update(title=row["name"], unit="", better="none", control=None)
+    for index, item in enumerate(content["items"]):
+        item.update(index=index, own=True, split="test", instruction="nod", prompt="a person nods")
     write_json(table, content)
-    manifest(whole, [{"clip_id": f"{number:016x}-0"} for number in range(16)])
+    manifest(whole, [{"clip_id": f"{number:016x}-0", "outcome": "kept"} for number in range(16)])
     shutil.copytree(whole.artifacts(folder), Path("artifacts") / folder)
 """
 

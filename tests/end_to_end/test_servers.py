@@ -173,6 +173,9 @@ def test_flow_registry_and_promotion_on_servers(
     assert sum(key.endswith("/verdict.json") for key in stored) == len(GATES)
     assert client.head(S3Url("reports", "latest/index.html")) is not None
 
+
+def test_restart_promotion_and_rollback_on_servers(workspace: Path, servers: Servers) -> None:
+    """Goes on from the test before."""
     # Killed and started again, both servers know what they knew. A better pair is promoted, then taken back.
     for server in (servers.mlflow, servers.prefect):
         server.kill()

@@ -86,8 +86,10 @@ with tempfile.TemporaryDirectory() as place:
     content = read_json(table)
     for row in content["metrics"]:  # what the report shows beside the figures
         row.update(title=row["name"], unit="", better="none", control=None)
+    for index, item in enumerate(content["items"]):
+        item.update(index=index, own=True, split="test", instruction="nod", prompt="a person nods")
     write_json(table, content)
-    manifest(whole, [{"clip_id": f"{number:016x}-0"} for number in range(16)])
+    manifest(whole, [{"clip_id": f"{number:016x}-0", "outcome": "kept"} for number in range(16)])
     shutil.copytree(whole.artifacts(folder), Path("artifacts") / folder)
 """
 
@@ -171,6 +173,9 @@ def test_flow_registry_and_promotion_on_servers(
     assert sum(key.endswith("/verdict.json") for key in stored) == len(GATES)
     assert client.head(S3Url("reports", "latest/index.html")) is not None
 
+
+def test_restart_promotion_and_rollback_on_servers(workspace: Path, servers: Servers) -> None:
+    """Goes on from the test before."""
     # Killed and started again, both servers know what they knew. A better pair is promoted, then taken back.
     for server in (servers.mlflow, servers.prefect):
         server.kill()

@@ -61,10 +61,11 @@ def build_processor(texts: Iterable[str], vocabulary: int) -> PictureProcessor:
         pad_token=PAD, eos_token=END, additional_special_tokens=list(SPECIALS[2:]),
         padding_side="left", clean_up_tokenization_spaces=False,
     )  # fmt: skip
-    return _processor(tokenizer)
+    return processor_of(tokenizer)
 
 
-def _processor(tokenizer: PreTrainedTokenizerFast) -> PictureProcessor:
+def processor_of(tokenizer: PreTrainedTokenizerFast) -> PictureProcessor:
+    """A tokenizer that knows `SPECIALS`, joined with the picture processor and our chat template."""
     pixels = IMAGE_SIZE**2
     pictures = Qwen2VLImageProcessorPil(
         patch_size=PATCH, merge_size=MERGE, temporal_patch_size=2, min_pixels=pixels, max_pixels=pixels
@@ -72,8 +73,14 @@ def _processor(tokenizer: PreTrainedTokenizerFast) -> PictureProcessor:
     return PictureProcessor(pictures, tokenizer, chat_template=CHAT_TEMPLATE)
 
 
-def build_model(processor: PictureProcessor, params: EnhancerModelParams) -> Qwen2VLForConditionalGeneration:
-    """A fresh Qwen2-VL of the given shape; its weights come from torch's current generator."""
+def build_model(
+    processor: PictureProcessor, params: EnhancerModelParams, text: dict[str, Any] | None = None
+) -> Qwen2VLForConditionalGeneration:
+    """A fresh Qwen2-VL of the given shape; its weights come from torch's current generator.
+
+    `text` overrides the text half's shape (a published language model's).
+    """
+    shape = text or {}
     ids = processor.tokenizer.convert_tokens_to_ids
     width = params.hidden // params.heads
     sections = [width // 8, width // 16 * 3, width // 16 * 3]
@@ -93,11 +100,12 @@ def build_model(processor: PictureProcessor, params: EnhancerModelParams) -> Qwe
             "eos_token_id": ids(END),
             "pad_token_id": ids(PAD),
             "attention_dropout": 0.0,
+            **shape,
         },
         vision_config={
             "depth": params.vision_layers,
             "embed_dim": params.vision_width,
-            "hidden_size": params.hidden,
+            "hidden_size": shape.get("hidden_size", params.hidden),
             "num_heads": 4,
             "mlp_ratio": 4,
             "patch_size": PATCH,
@@ -138,7 +146,7 @@ class Enhancer:
         """
         require(folder / "model.safetensors", MADE_BY)
         if processor is None:
-            processor = _processor(PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True))
+            processor = processor_of(PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True))
         model, report = Qwen2VLForConditionalGeneration.from_pretrained(
             folder, local_files_only=True, output_loading_info=True
         )

@@ -24,6 +24,11 @@ class EnhancerModelParams(Params):
     initializer_range: float = Field(
         0.07, gt=0, description="spread of initial weights; at 0.02 the instruction's action is never copied"
     )
+    base: str | None = Field(
+        None,
+        description="folder or GGUF file of SmolLM2-135M: its weights are the language model, its shape and "
+        "tokenizer replace the ones above",
+    )
 
 
 class TargetParams(Params):

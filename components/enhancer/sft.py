@@ -75,8 +75,14 @@ def train(
     quiet()
     pairs = pairing.training_pairs(pool, params.steps * params.batch, params.targets, seed)
     seed_everything(derive(seed, STAGE, "weights"))
-    processor = build_processor(pairing.tokenizer_texts(params.targets, seed), params.model.vocabulary)
-    model = build_model(processor, params.model)
+    if params.model.base is None:
+        processor = build_processor(pairing.tokenizer_texts(params.targets, seed), params.model.vocabulary)
+        model = build_model(processor, params.model)
+    else:
+        from components.enhancer import language_base
+
+        based = language_base.build(Path(params.model.base), params.model)
+        processor, model = based.processor, based.model
     checkpoint = last_checkpoint(work)
     if checkpoint is not None:
         # Trainer would load none of Qwen2-VL's saved keys on resuming, with a warning only: load them here.
@@ -119,6 +125,19 @@ def train(
     return Enhancer(trainer.model.eval(), processor), history_rows(trainer.state.log_history, HISTORY)
 
 
+def base_digest(base: Path) -> str:
+    """SHA-256 of a language model's file or folder: other weights are another training.
+
+    Raises:
+        InputError: it is missing.
+    """
+    from components.core.files import digest_file, digest_tree
+    from components.core.paths import require
+
+    require(base, "a download of SmolLM2-135M")
+    return digest_file(base) if base.is_file() else digest_tree(base)
+
+
 def run(params: EnhancerSftParams, workspace: Workspace, seed: int) -> None:
     """Writes artifacts/enhancer_sft: model/, config.json, metrics.json, history.jsonl, samples.json."""
     from components.enhancer import data
@@ -129,7 +148,10 @@ def run(params: EnhancerSftParams, workspace: Workspace, seed: int) -> None:
 
     pool, held_out = data.training_pool(workspace), data.held_out_pool(workspace)
     say(f"enhancer SFT: {len(pool)} pictures, {int(pool.clips.sum())} of them of curated clips")
-    work = workspace.state(STAGE, content_key(STAGE, params, seed, data.inputs(workspace)))
+    inputs = data.inputs(workspace)
+    if params.model.base is not None:
+        inputs.append(base_digest(Path(params.model.base)))
+    work = workspace.state(STAGE, content_key(STAGE, params, seed, inputs))
     with mirrored(work, f"{STAGE}/{work.name}", newest_snapshot):
         enhancer, history = train(pool, params, seed, work)
     measured = measure(Scorer.load(workspace), enhancer, held_out, params.held_out, seed)

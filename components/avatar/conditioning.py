@@ -66,11 +66,11 @@ class BlockConditioning(nn.Module):
 class AudioConditioning(nn.Module):
     """Frame features → per latent frame: tokens to attend to, and a modulation of the block's norms."""
 
-    def __init__(self, audio_dim: int, dim: int, window: int, context: int) -> None:
+    def __init__(self, audio_dim: int, dim: int, window: int | None, context: int) -> None:
         super().__init__()
-        self.context, self.margin = context, context + window
+        self.context, self.margin = context, context + (window or 0)
         count = 4 + 2 * context
-        self.dynamics = AudioDynamicsEncoder(audio_dim, window)
+        self.dynamics = None if window is None else AudioDynamicsEncoder(audio_dim, window)
         self.project = nn.Linear(audio_dim, dim)
         self.position = nn.Parameter(torch.randn(count, dim) * 0.02)
         self.summary = nn.Sequential(nn.Linear(count * audio_dim, 2 * dim), nn.SiLU())
@@ -80,7 +80,9 @@ class AudioConditioning(nn.Module):
 
     def forward(self, audio: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """audio (B,4F+2·margin,A) → tokens (B,F,4+2·context,D), modulation (B,F,6,D), weights (B,T)."""
-        features, weights = self.dynamics(audio)
+        features, weights = audio, torch.ones(audio.shape[:2], device=audio.device)
+        if self.dynamics is not None:
+            features, weights = self.dynamics(audio)
         groups = group_by_latent(features, self.margin, self.context)
         tokens = self.project(groups) + self.position
         return tokens, self.modulation(self.summary(groups.flatten(2))).unflatten(-1, (6, -1)), weights
@@ -121,7 +123,7 @@ class Continuation(nn.Module):
 
 def build_conditioning(
     dim: int, heads: int, layers: int, eps: float, patch: tuple[int, ...], *, reference_channels: int | None,
-    identity_dim: int | None, audio_dim: int | None, audio_window: int, audio_context: int,
+    identity_dim: int | None, audio_dim: int | None, audio_window: int | None, audio_context: int,
     continued_channels: int | None = None,
 ) -> nn.ModuleDict:  # fmt: skip
     """The new modules of a backbone of `layers` blocks of width `dim`.
@@ -231,7 +233,7 @@ class Conditioned:
     @property
     def audio_margin(self) -> int:
         """Frames of audio wanted before the first and after the last latent's own frames."""
-        return self.config.audio_context + self.config.audio_window
+        return self.config.audio_context + (self.config.audio_window or 0)
 
     def check(self, latents: Tensor, **branches: Tensor | None) -> None:
         """Checks what is handed to `forward`; branches: given, reference, identity, audio.

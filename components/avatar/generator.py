@@ -32,6 +32,8 @@ PREFIX_SHARES = (0.25, 0.15, 0.6)
 """How often 0, 1 or 2 clean latents are given at the start of a window."""
 MOUTH = REGIONS.index("mouth")
 VALIDATION_BATCH = 8
+UNUSED_DIM = 8
+"""Width of the adapter that lies in the folder of a generator without one; nothing reads its tokens."""
 
 
 class Generator(nn.Module):
@@ -40,6 +42,10 @@ class Generator(nn.Module):
     def __init__(self, transformer: Any, adapter: VisualAdapter) -> None:
         super().__init__()
         self.transformer, self.adapter = transformer, adapter
+
+    def identity(self, image_tokens: Tensor) -> Tensor | None:
+        """Identity tokens (B,K,D); None where the transformer was built without visual cross-attention."""
+        return self.adapter(image_tokens) if self.transformer.config.identity_dim else None
 
     def forward(self, latents: Tensor, t: Tensor, inputs: dict[str, Tensor | None]) -> SyncDreamerOutput:
         """latents (B,C,F,h,w) as `FlowMatching.to_input` shows them, t (B,F) in [0,1], inputs as
@@ -56,7 +62,7 @@ class Generator(nn.Module):
             ready["text"],
             given=ready.get("given"),
             reference=ready["reference"],
-            identity=self.adapter(ready["image_tokens"]),
+            identity=self.identity(ready["image_tokens"]),
             identity_present=ready.get("identity_present"),
             audio=ready.get("audio"),
             audio_present=ready.get("audio_present"),
@@ -80,9 +86,10 @@ def build(settings: dict[str, Any], data: LatentClips, audio: bool) -> Generator
         transformer = pretrained(settings, channels, text_dim, audio_dim)
     else:
         transformer = described(settings, channels, text_dim, audio_dim, side, text_tokens)
+    width = settings["identity_dim"]
     adapter = VisualAdapter(
-        example["reference_tokens"].shape[-1], settings["identity_dim"], tuple(settings["identity_queries"])
-    )
+        example["reference_tokens"].shape[-1], width or UNUSED_DIM, tuple(settings["identity_queries"])
+    ).requires_grad_(bool(width))
     return Generator(transformer, adapter)
 
 

@@ -94,8 +94,12 @@ class GeneratorParams(Params):
         ("eyes", "mouth", "hair", "jaw", "hands", "global", "global", "global"),
         description="Region of each identity token: eyes, mouth, hair, jaw, hands or global.",
     )
-    identity_dim: int = Field(160, ge=8, description="Width of an identity token.")
-    audio_window: int = Field(3, ge=0, description="k of the Audio Dynamics Encoder, frames.")
+    identity_dim: int | None = Field(
+        160, ge=8, description="Width of an identity token; null: no Visual Adapter."
+    )
+    audio_window: int | None = Field(
+        3, ge=0, description="k of the Audio Dynamics Encoder, frames; null: without it."
+    )
     audio_context: int = Field(2, ge=0, description="Frames heard on either side of a latent's own four.")
     architecture: Literal["wan", "cogvideox"] = optional(
         "wan", description="Whose blocks the transformer has."

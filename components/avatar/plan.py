@@ -70,6 +70,7 @@ def meta_model(vae: Any, encode: Any, train: Any) -> tuple[Any, Any]:
     import torch
 
     from components.avatar.backbones import add_lora, described
+    from components.avatar.generator import UNUSED_DIM
     from components.avatar.visual_adapter import VisualAdapter
 
     settings = train.model.model_dump(mode="json")
@@ -78,7 +79,9 @@ def meta_model(vae: Any, encode: Any, train: Any) -> tuple[Any, Any]:
         model = described(
             settings, channels, _text_dim(encode), _audio_dim(encode), vae.size // SPACE, encode.text_tokens
         )
-        adapter = VisualAdapter(IMAGE_DIM, train.model.identity_dim, tuple(train.model.identity_queries))
+        adapter = VisualAdapter(
+            IMAGE_DIM, train.model.identity_dim or UNUSED_DIM, tuple(train.model.identity_queries)
+        )
         if train.model.lora_rank:
             add_lora(model, train.model.lora_rank)
     return model, adapter

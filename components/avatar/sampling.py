@@ -81,7 +81,7 @@ def sample(
     noise = torch.cat([noise, noise[:, :, :extra]], 2) if extra > 0 else noise[:, :, : made.shape[2]]
     times = flow.times(steps)
     margin = generator.transformer.audio_margin
-    identity = generator.adapter(conditions.image_tokens)
+    identity = generator.identity(conditions.image_tokens)
     for done, (start, given) in enumerate(plan):
         part = slice(start, start + window)
         begun, known = noise[:, :, part].clone(), carried[:, :, part]
@@ -104,7 +104,7 @@ def sample(
 
 def _guided(
     generator: Generator, flow: FlowMatching, x_t: Tensor, t: Tensor, given: int, conditions: Conditions,
-    identity: Tensor, audio: Tensor, guidance: Guidance,
+    identity: Tensor | None, audio: Tensor, guidance: Guidance,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """x0 with guidance, `c + Σ (s-1)(c - c without that modality)`, and c itself; all passes in one batch."""
     scales = (guidance.text, guidance.identity, guidance.audio)
@@ -124,7 +124,7 @@ def _guided(
         again(conditions.text) * present[:, :1, None],
         given=torch.full((passes * batch,), given),
         reference=again(conditions.reference),
-        identity=again(identity),
+        identity=None if identity is None else again(identity),
         identity_present=present[:, 1] if guidance.identity != 1 else None,
         audio=again(audio),
         audio_present=present[:, 2] if guidance.audio != 1 else None,

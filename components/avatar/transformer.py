@@ -57,7 +57,7 @@ class SyncDreamerTransformer3DModel(Conditioned, WanTransformer3DModel):
         reference_channels: channels of the reference latent, embedded and added to every frame; None: none.
         identity_dim: width of the identity tokens; None: no visual cross-attention.
         audio_dim: width of a video frame's audio features; None: no audio branch.
-        audio_window: k of the Audio Dynamics Encoder.
+        audio_window: k of the Audio Dynamics Encoder; None: every moment weighs 1.
         audio_context: frames of audio heard on either side of a latent's own four.
         localization_blocks: blocks whose visual attention is held to its regions; None: the middle ones
             (depth//3 … 2·depth//3, at least one).
@@ -88,7 +88,7 @@ class SyncDreamerTransformer3DModel(Conditioned, WanTransformer3DModel):
         reference_channels: int | None = None,
         identity_dim: int | None = None,
         audio_dim: int | None = None,
-        audio_window: int = 3,
+        audio_window: int | None = 3,
         audio_context: int = 2,
         localization_blocks: Sequence[int] | None = None,
         continues: bool = False,

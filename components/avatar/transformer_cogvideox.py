@@ -85,7 +85,7 @@ class SyncDreamerCogVideoXTransformer3DModel(Conditioned, CogVideoXTransformer3D
         reference_channels: int | None = None,
         identity_dim: int | None = None,
         audio_dim: int | None = None,
-        audio_window: int = 3,
+        audio_window: int | None = 3,
         audio_context: int = 2,
         localization_blocks: Sequence[int] | None = None,
         continues: bool = False,

@@ -1,4 +1,4 @@
-"""`syncdreamer report`: rebuild the page; `syncdreamer metrics`: score a folder of videos."""
+"""`syncdreamer report`, `metrics`, `compare` and `ablate`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ def register(app: typer.Typer) -> None:
     """Adds the room's commands."""
     app.command(name="report")(report)
     app.command(name="metrics")(metrics)
+    app.command(name="compare")(compare)
+    app.command(name="ablate")(ablate)
 
 
 def report() -> None:
@@ -43,3 +45,94 @@ def metrics(
     if out is not None:
         write_json(out, result)
     typer.echo(to_json(result))
+
+
+def compare(
+    suite: Annotated[str, typer.Option(help="a shipped suite (demo, public) or a .yaml file")] = "demo",
+    peers: Annotated[str, typer.Option(help="peers to run, by comma; `list` shows them")] = "",
+    videos: Annotated[
+        list[str] | None, typer.Option(help="NAME=FOLDER of videos made elsewhere ({case}.mp4); repeatable")
+    ] = None,
+    data: Annotated[Path | None, typer.Option(help="where a suite's files lie")] = None,
+    installations: Annotated[
+        Path, typer.Option(help="YAML: per peer its repository, python, environment, arguments")
+    ] = Path("peers.yaml"),
+    ours: Annotated[bool, typer.Option(help="let this project's pair take part")] = True,
+    crop: Annotated[str, typer.Option(help="independent or shared face squares")] = "independent",
+    retry: Annotated[bool, typer.Option(help="repeat peers' runs that failed before")] = False,
+    workers: Annotated[int, typer.Option(min=0, help="processes that measure; 0: one a core")] = 0,
+    out: Annotated[Path, typer.Option(help="folder for leaderboard.json, items.parquet, index.html")] = Path(
+        "state/compare/report"
+    ),
+) -> None:
+    """Compare systems on one suite: same prompts, same measures, one leaderboard."""
+    from components.core.errors import InputError
+    from components.core.paths import find_workspace
+    from components.evaluation.peers.declaration import load_peers
+
+    if peers == "list":
+        for peer in load_peers().values():
+            typer.echo(f"{peer.name:22}{peer.title:26}reads {', '.join(peer.reads)}; {peer.note}")
+        return
+    if crop not in ("independent", "shared"):
+        raise InputError(f"--crop is independent or shared, not {crop!r}")
+    from components.evaluation.comparison.compare import Request
+    from components.evaluation.comparison.compare import compare as run
+    from components.evaluation.comparison.measures import Options
+    from components.evaluation.suites.declaration import load_suite
+
+    given = dict(pair.partition("=")[::2] for pair in videos or [])
+    if any(not name or not folder for name, folder in given.items()):
+        raise InputError("--videos takes NAME=FOLDER")
+    workspace = find_workspace()
+    target = out if out.is_absolute() else workspace.root / out
+    place = installations if installations.is_absolute() else workspace.root / installations
+    request = Request(
+        load_suite(suite),
+        tuple(filter(None, (name.strip() for name in peers.split(",")))),
+        {name: Path(folder) for name, folder in given.items()},
+        data, place, ours, retry, Options(crop=crop), workers=workers,  # type: ignore[arg-type]
+    )  # fmt: skip
+    result = run(request, workspace, target)
+    for row in result["rows"]:
+        if row["name"] in ("aperture_correlation_own", "sync_confidence", "face_sim_proxy") and row["n"]:
+            typer.echo(f"{row['system']:24}{row['name']:28}{row['value']:9.3f}  n={row['n']}")
+    for row in result["missing"]:
+        typer.echo(f"missing {row['videos']:3}  {row['system']}: {row['reason']}")
+    typer.echo(f"wrote {target / 'index.html'}")
+
+
+def ablate(
+    without: Annotated[
+        str, typer.Option(help="parts to leave out, one at a time, by comma")
+    ] = "localization,audio_dynamics,visual_adapter,enhancer",
+    seeds: Annotated[int, typer.Option(min=1, help="trainings of each variant")] = 3,
+    suite: Annotated[str, typer.Option(help="a shipped suite or a .yaml file")] = "ablation",
+    steps: Annotated[
+        str, typer.Option(help="S1,S2: optimizer steps of both stages; empty: those of params.yaml")
+    ] = "",
+    workers: Annotated[int, typer.Option(min=0, help="processes that measure; 0: one a core")] = 0,
+    out: Annotated[Path, typer.Option(help="folder for leaderboard.json, items.parquet, index.html")] = Path(
+        "state/ablations/report"
+    ),
+) -> None:
+    """Train the generator without each part, and say which differences are significant."""
+    from components.core.errors import InputError
+    from components.core.paths import find_workspace
+    from components.evaluation.ablations.ablate import Request
+    from components.evaluation.ablations.ablate import ablate as run
+    from components.evaluation.suites.declaration import load_suite
+
+    numbers = [part.strip() for part in steps.split(",")] if steps else []
+    if numbers and (len(numbers) != 2 or not all(part.isdigit() for part in numbers)):
+        raise InputError("--steps takes two whole numbers, e.g. 20,40")
+    stages = zip(("train_stage1", "train_stage2"), numbers, strict=False)
+    overrides = {stage: {"steps": int(number)} for stage, number in stages}
+    workspace = find_workspace()
+    target = out if out.is_absolute() else workspace.root / out
+    names = tuple(filter(None, (name.strip() for name in without.split(","))))
+    result = run(Request(load_suite(suite), names, seeds, overrides, workers=workers), workspace, target)
+    for row in result["ablation"]["rows"]:
+        figures = f"{row['without_shown']:>8} → {row['with_shown']:<8}"
+        typer.echo(f"{row['part']:28}{row['title']:28}{figures}{row['reading']}")
+    typer.echo(f"wrote {target / 'index.html'}")

@@ -92,3 +92,38 @@ def _interval(value: float, draws: NDArray, level: float, n: int) -> Interval:
 
 def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
+
+
+EXACT = 12
+"""Up to this many pairs every assignment of signs is tried; beyond, random ones."""
+
+
+def sign_flip_test(differences: Sequence[float] | NDArray, seed: int, draws: int = 9_999) -> float:
+    """Two-sided p of "the mean difference of pairs is 0": how often signs by chance give one as large.
+
+    NaN (a missing partner) is left out; NaN is returned for fewer than two pairs. With n pairs p is never
+    below 2/2ⁿ, so few pairs cannot be significant however large their difference.
+    """
+    array = np.asarray(differences, np.float64)
+    array = array[np.isfinite(array)]
+    if len(array) < 2:
+        return math.nan
+    observed = abs(float(array.sum())) - 1e-12 * float(np.abs(array).sum())  # rounding makes no tie a loss
+    if len(array) <= EXACT:
+        signs = 1 - 2 * ((np.arange(2 ** len(array))[:, None] >> np.arange(len(array))) & 1)
+        return float((np.abs(signs @ array) >= observed).mean())
+    signs = np.random.default_rng(seed).choice((-1, 1), size=(draws, len(array)))
+    return float((1 + (np.abs(signs @ array) >= observed).sum()) / (1 + draws))
+
+
+def holm(values: Sequence[float]) -> list[float]:
+    """p values adjusted for having tested all of them (Holm's step-down); NaN stays NaN, uncounted."""
+    array = np.asarray(values, np.float64)
+    adjusted = np.full(len(array), math.nan)
+    known = np.flatnonzero(np.isfinite(array))
+    order = known[np.argsort(array[known], kind="stable")]
+    running = 0.0
+    for place, index in enumerate(order):
+        running = max(running, min(1.0, float((len(order) - place) * array[index])))
+        adjusted[index] = running
+    return adjusted.tolist()

@@ -11,6 +11,7 @@ from components.evaluation.report import data, published
 from components.evaluation.report.figures import short
 
 LARGEST_MB = 15
+TEMPLATES = Path(__file__).parent / "templates"
 NEXT_COMMANDS = (
     ("syncdreamer generate --image I.png --audio A.wav --text 'nod while talking' --out O.mp4",
      "make a clip with the champion pair"),
@@ -59,13 +60,17 @@ def context(workspace: Workspace, info: dict[str, Any]) -> dict[str, Any]:
 
 def render(values: dict[str, Any]) -> str:
     """The page as text; style and script are inlined, so nothing is fetched."""
+    style, script = ((TEMPLATES / name).read_text(encoding="utf-8") for name in ("style.css", "script.js"))
+    return environment().get_template("page.html.j2").render(style=style, script=script, **values)
+
+
+def environment() -> Any:
+    """Jinja over the room's templates: escapes, and refuses a name that is not given."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    templates = Path(__file__).parent / "templates"
-    environment = Environment(
-        loader=FileSystemLoader(templates), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+    made = Environment(
+        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
-    environment.filters["short"] = short
-    style, script = ((templates / name).read_text(encoding="utf-8") for name in ("style.css", "script.js"))
-    return environment.get_template("page.html.j2").render(style=style, script=script, **values)
+    made.filters["short"] = short
+    return made

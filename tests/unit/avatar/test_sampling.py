@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -31,6 +33,7 @@ class _Mean(torch.nn.Module):
     """In the transformer's place: hears whether audio is present, continues the last given latent."""
 
     audio_margin = 0
+    config = SimpleNamespace(identity_dim=1)
 
     def __init__(self):
         super().__init__()

@@ -220,3 +220,32 @@ def test_a_folder_of_another_backbone_is_refused(folder, tmp_path):
     save_file(tensors, tmp_path / "diffusion_pytorch_model.safetensors", {"format": "pt"})
     with pytest.raises(ValueError, match=r"blocks\.1\.ffn\.net\.2\.bias"):
         SyncDreamerTransformer3DModel.from_backbone(tmp_path, **ADDED)
+
+
+def test_without_audio_dynamics_every_moment_weighs_one():
+    """audio_window None is the branch with w_t = 1: no encoder, a smaller margin, the same tokens."""
+    from components.avatar.conditioning import AudioConditioning
+
+    torch.manual_seed(0)
+    with_weights, plain = AudioConditioning(7, 24, 0, 2), AudioConditioning(7, 24, None, 2)
+    plain.load_state_dict(with_weights.state_dict(), strict=False)
+    assert plain.dynamics is None and plain.margin == 2
+    with_weights.dynamics.forward = lambda features: (features, torch.ones(features.shape[:2]))
+    audio = torch.randn(2, 4 * 3 + 4, 7)
+    for mine, theirs in zip(plain(audio), with_weights(audio), strict=True):
+        torch.testing.assert_close(mine, theirs)
+
+
+def test_without_visual_adapter_no_identity_is_asked_for():
+    from components.avatar.generator import Generator
+    from components.avatar.visual_adapter import VisualAdapter
+
+    adapter = VisualAdapter(10, 8, ("mouth", "global"))
+    image = torch.randn(2, 17, 10)
+    for width, wanted in ((None, None), (8, (2, 2, 8))):
+        transformer = SyncDreamerTransformer3DModel(
+            patch_size=(1, 2, 2), num_attention_heads=2, attention_head_dim=12, in_channels=4, out_channels=4,
+            text_dim=5, freq_dim=24, ffn_dim=32, num_layers=1, identity_dim=width,
+        )  # fmt: skip
+        identity = Generator(transformer, adapter).identity(image)
+        assert identity is None if wanted is None else tuple(identity.shape) == wanted

@@ -60,3 +60,32 @@ def test_statistic_of_units():
     interval = statistic_interval(20, lambda rows: float(np.median(values[rows])), 3, 500, 0.9)
     assert interval.value == 9.5
     assert interval.low < 9.5 < interval.high
+
+
+def test_sign_flips_by_hand_and_against_scipy():
+    import scipy.stats
+
+    from components.evaluation.statistics import sign_flip_test
+
+    assert sign_flip_test([1.0, 1.0, 1.0], 0) == 0.25  # 2 of 8 assignments
+    assert sign_flip_test([1.0, -1.0], 0) == 1.0
+    assert math.isnan(sign_flip_test([1.0, math.nan], 0))
+    differences = np.random.default_rng(5).normal(0.4, 1, 10)
+    exact = scipy.stats.permutation_test(
+        (differences,), np.mean, permutation_type="samples", n_resamples=np.inf, vectorized=True
+    ).pvalue
+    assert sign_flip_test(differences, 0) == pytest.approx(exact, abs=1e-12)
+    many = np.random.default_rng(6).normal(0.3, 1, 40)
+    sampled = scipy.stats.permutation_test(
+        (many,), np.mean, permutation_type="samples", n_resamples=20_000, rng=1, vectorized=True
+    ).pvalue
+    assert sign_flip_test(many, 3) == pytest.approx(sampled, abs=0.015)
+
+
+def test_holm_by_hand():
+    from components.evaluation.statistics import holm
+
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    first, second = holm([math.nan, 0.2])
+    assert math.isnan(first) and second == 0.2
+    assert holm([0.9, 0.8]) == [1.0, 1.0]

@@ -1,0 +1,201 @@
+"""What the parts do, as pictures: where identity tokens look, which moments weigh, motion on beats."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from components.core.media import FPS, read_audio, read_image
+from components.evaluation.comparison.measures import peaks
+from components.evaluation.comparison.scoring import Scored
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+DPI = 110
+MADE, TRUTH, SOUND = "#5446d8", "#0b8a7c", "#b9c0d4"
+
+
+def draw(
+    pipeline: Path, example: Scored, truths: Sequence[Scored], folder: Path
+) -> list[tuple[str, str, Path]]:
+    """Writes the pictures of one case; returns (title, explanation, file) of each.
+
+    A generator without the part that a picture shows has no such picture.
+    """
+    from components.avatar.pipeline import SyncDreamerPipeline
+
+    folder.mkdir(parents=True, exist_ok=True)
+    loaded = SyncDreamerPipeline.from_pretrained(pipeline)
+    case = example.case
+    picture, samples = read_image(case.path("image")), read_audio(case.path("audio"))[: case.frames * 640]
+    made = []
+    if loaded.transformer.config.identity_dim:
+        maps = attention_maps(loaded, picture, samples, case.prompt, example.made.seed)
+        path = folder / "attention.png"
+        _draw_attention(maps, path)
+        made.append((
+            "Where identity tokens look",
+            "Top: attention of each identity token over the 4×4 places of the reference. Bottom: attention "
+            "of the generated picture's places on that token (mean over frames, heads and localized blocks). "
+            "Regions are what the localization loss asks for.",
+            path,
+        ))  # fmt: skip
+    weights = audio_weights(loaded, samples, case.frames)
+    if weights is not None:
+        path = folder / "audio_weights.png"
+        _draw_weights(samples, weights, path)
+        made.append((
+            "Which moments of the sound weigh",
+            "The Audio Dynamics Encoder's w_t over the waveform of the same case.", path,
+        ))  # fmt: skip
+    truth = next((one for one in truths if one.case.id == case.id and one.arrays), None)
+    path = folder / "rhythm.png"
+    _draw_rhythm(example, truth, path)
+    made.append((
+        "Motion against the sound's onsets",
+        "Motion energy (mean change of luminance) of the generated and the real clip; dots are its peaks, "
+        "dashed lines the onsets of loudness.", path,
+    ))  # fmt: skip
+    return made
+
+
+@contextmanager
+def _listening(modules: Sequence[Any], keep: list[tuple[Any, tuple[Any, ...]]]) -> Iterator[None]:
+    """Records the inputs of modules while the block runs."""
+    hooks = [
+        module.register_forward_pre_hook(lambda m, inputs: keep.append((m, inputs))) for module in modules
+    ]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def attention_maps(
+    pipeline: Any, picture: NDArray[np.uint8], samples: NDArray[np.float32], prompt: str, seed: int
+) -> dict[str, Any]:
+    """owners: K regions; reference (S,S,3); on_reference (K,4,4), rows sum to at most 1 (the rest lies on the
+    embedding token); frame (S,S,3) generated; on_frame (K,h,w): mean attention of places on each token, which
+    sums to 1 over K at every place."""
+    import torch
+
+    from components.avatar.portrait import frame_portrait
+    from components.core.pictures import resized
+
+    transformer, adapter = pipeline.transformer, pipeline.adapter
+    layer = adapter.blocks[-1]
+    visual = [transformer.conditioning["blocks"][index].visual for index in sorted(transformer.localized)]
+    heard: list[tuple[Any, tuple[Any, ...]]] = []
+    read: list[tuple[Any, tuple[Any, ...]]] = []
+    with torch.inference_mode(), _listening(visual, heard), _listening([layer.attend_image], read):
+        frames = pipeline(picture, samples, prompt, seed)[0]
+        query, key, value = read[0][1][:3]
+        _, weights = layer.attend_image(query, key, value, need_weights=True)
+        places = weights[0, :, :-1].reshape(len(adapter.owners), 4, 4)
+        grids = []
+        for module, (hidden, context, *_) in heard:
+            hidden, context = hidden[:1], context[:1]  # the first clip, everything present
+            q = module.to_q(module.norm(hidden)).unflatten(-1, (module.heads, -1)).transpose(1, 2)
+            k = module.to_kv(context).unflatten(-1, (2 * module.heads, -1)).transpose(1, 2).chunk(2, 1)[0]
+            attention = (q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5).softmax(-1).mean(1)[0]
+            grids.append(_on_grid(attention, pipeline.settings["window"]))
+    share = pipeline.encoders.settings.face_share
+    return {
+        "owners": list(adapter.owners),
+        "reference": resized(frame_portrait(picture, share).square[None], pipeline.size)[0],
+        "on_reference": places.numpy(),
+        "frame": frames[len(frames) // 2],
+        "on_frame": np.mean(grids, 0),
+    }
+
+
+def _on_grid(attention: Any, frames: int) -> NDArray[np.float32]:
+    """(N,K) of all places of `frames` square frames → (K,h,w), mean over frames."""
+    side = round((attention.shape[0] / frames) ** 0.5)
+    return attention.reshape(frames, side, side, -1).mean(0).permute(2, 0, 1).numpy()
+
+
+def audio_weights(pipeline: Any, samples: NDArray[np.float32], frames: int) -> NDArray[np.float32] | None:
+    """w_t (frames,) of the Audio Dynamics Encoder, None for a generator without it."""
+    import torch
+
+    conditioning = pipeline.transformer.conditioning
+    dynamics = conditioning["audio"].dynamics if "audio" in conditioning else None
+    if dynamics is None:
+        return None
+    features = torch.from_numpy(pipeline.encoders.audio_features(samples, frames))
+    with torch.inference_mode():
+        return dynamics(features[None])[1][0].numpy()
+
+
+def _draw_attention(maps: dict[str, Any], path: Path) -> None:
+    plot = _pyplot()
+    owners = maps["owners"]
+    figure, axes = plot.subplots(2, len(owners), figsize=(1.35 * len(owners), 3.1), squeeze=False)
+    for row, (picture, planes) in enumerate(
+        ((maps["reference"], maps["on_reference"]), (maps["frame"], maps["on_frame"]))
+    ):
+        for column, plane in enumerate(planes):
+            axis = axes[row][column]
+            axis.imshow(picture, extent=(0, 1, 0, 1))
+            axis.imshow(plane, extent=(0, 1, 0, 1), cmap="magma", alpha=0.55, interpolation="bilinear")
+            axis.set_xticks([])
+            axis.set_yticks([])
+            if row == 0:
+                axis.set_title(f"{column} {owners[column]}", fontsize=8)
+            axis.set_xlabel(f"mean {float(np.mean(plane)):.2f}", fontsize=7)  # colours are each plane's own
+    _saved(figure, path)
+
+
+def _draw_weights(samples: NDArray[np.float32], weights: NDArray[np.float32], path: Path) -> None:
+    plot = _pyplot()
+    figure, axis = plot.subplots(figsize=(10, 2.2))
+    axis.plot(np.arange(len(samples)) / 16_000, samples, color=SOUND, linewidth=0.4)
+    axis.set_ylabel("waveform", fontsize=8)
+    other = axis.twinx()
+    other.plot((np.arange(len(weights)) + 0.5) / FPS, weights, color=MADE, linewidth=1.6)
+    other.set_ylim(0, 1)
+    other.set_ylabel("w_t", fontsize=8)
+    axis.set_xlabel("s", fontsize=8)
+    _saved(figure, path)
+
+
+def _draw_rhythm(example: Scored, truth: Scored | None, path: Path) -> None:
+    plot = _pyplot()
+    figure, axis = plot.subplots(figsize=(10, 2.4))
+    sound = example.arrays["sound"]
+    for onset in peaks(np.maximum(np.diff(sound, prepend=sound[:1]), 0)):
+        axis.axvline(onset, color=SOUND, linestyle="--", linewidth=0.8)
+    for one, colour, name in ((example, MADE, "generated"), (truth, TRUTH, "ground truth")):
+        if one is None:
+            continue
+        energy = one.arrays["energy"]
+        times = np.arange(len(energy)) / FPS
+        axis.plot(times, energy, color=colour, linewidth=1.2, label=name)
+        moments = peaks(energy)
+        axis.plot(moments, np.interp(moments, times, energy), "o", color=colour, markersize=3)
+    axis.set_xlabel("s", fontsize=8)
+    axis.set_ylabel("motion energy", fontsize=8)
+    axis.legend(fontsize=8, frameon=False, loc="upper right")
+    _saved(figure, path)
+
+
+def _pyplot() -> Any:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plot
+
+    return plot
+
+
+def _saved(figure: Any, path: Path) -> None:
+    figure.tight_layout()
+    figure.savefig(path, dpi=DPI, metadata={"Software": None})
+    _pyplot().close(figure)

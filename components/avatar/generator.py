@@ -96,8 +96,8 @@ def build(settings: dict[str, Any], data: LatentClips, audio: bool) -> Generator
 class GeneratorTask:
     """Flow matching on windows, with modality dropout and the localization loss.
 
-    settings: encode (folder below root), model, flow, framings, window, per_rank, drop, prefix_noise,
-    localization_weight, validation_windows, gradient_checkpointing, audio, start (folder of stage 1 or None).
+    settings: encode (folder below root), model, flow, framings, window, per_rank, drop, drop_text,
+    prefix_noise, localization_weight, validation_windows, gradient_checkpointing, audio, start (folder of stage 1 or None).
     """
 
     def __init__(self, settings: dict[str, Any], root: Path, seed: int, rank: int, ranks: int) -> None:
@@ -129,6 +129,7 @@ class GeneratorTask:
         if settings["gradient_checkpointing"]:
             self.module.transformer.enable_gradient_checkpointing()
         self.margin = self.module.transformer.audio_margin
+        self.left_out = torch.tensor([settings["drop_text"], settings["drop"], settings["drop"]])
 
     def _start_from(self, folder: Path) -> list[str]:
         """Loads stage 1; returns the names of the tensors it does not have.
@@ -172,7 +173,7 @@ class GeneratorTask:
             "noise": torch.randn(shape, generator=generator),
             "t": self._times(self.flow.sample_times(share), shape[1], prefix),
             "given": torch.tensor(prefix),
-            "present": (uniform[2:] >= self.settings["drop"]).float(),
+            "present": (uniform[2:] >= self.left_out).float(),
         }
 
     def _times(self, t: Tensor, frames: int, prefix: int) -> Tensor:

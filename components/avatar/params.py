@@ -141,6 +141,12 @@ class TrainParams(LoopParams):
     drop: float = Field(
         0.1, ge=0, lt=1, description="Probability that text, audio or identity is left out, each."
     )
+    drop_text: float | None = Field(
+        None,
+        ge=0,
+        lt=1,
+        description="The text's own probability; null: `drop`. Few texts are learnt by heart.",
+    )
     prefix_noise: float = Field(
         0.1, ge=0, lt=1, description="Noise level t of the given latents at a window's start."
     )
@@ -167,6 +173,12 @@ class TrainStage1Params(TrainParams):
 class TrainStage2Params(TrainParams):
     """Stage 2: sound added; close-ups (and every other clip with sound, if named)."""
 
+    drop_text: float | None = Field(
+        0.5,
+        ge=0,
+        lt=1,
+        description="The text's own probability; null: `drop`. Few texts are learnt by heart.",
+    )
     steps: int = Field(560, ge=0, description="Optimizer steps.")
     framings: tuple[str, ...] = Field(("close-up",), min_length=1, description="Framings trained on.")
     sampling_steps: int = Field(

@@ -48,4 +48,5 @@ def task_settings(params: TrainParams) -> dict[str, Any]:
         "validation_windows",
     )  # fmt: skip
     settings = {name: getattr(params, name) for name in names}
+    settings["drop_text"] = params.drop if params.drop_text is None else params.drop_text
     return settings | {"encode": "artifacts/encode", "per_rank": per_rank(params.batch, params.ranks)}

@@ -97,7 +97,8 @@ class GeneratorTask:
     """Flow matching on windows, with modality dropout and the localization loss.
 
     settings: encode (folder below root), model, flow, framings, window, per_rank, drop, drop_text,
-    prefix_noise, localization_weight, validation_windows, gradient_checkpointing, audio, start (folder of stage 1 or None).
+    prefix_noise, localization_weight, validation_windows, gradient_checkpointing, audio, start (folder of
+    stage 1 or None).
     """
 
     def __init__(self, settings: dict[str, Any], root: Path, seed: int, rank: int, ranks: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from components.enhancer.judges import instruction_match
 from components.enhancer.pairs import Pool, held_out_cases, request
 from components.enhancer.params import EnhancerGrpoParams, EnhancerModelParams, EnhancerSftParams
 from components.enhancer.rewards import CRITERIA
-from components.enhancer.scoring import Scorer, measure
+from components.enhancer.scoring import Outcome, Scorer, measure
 from components.perception import wording
 
 TINY = EnhancerModelParams(hidden=32, layers=1, heads=2, vision_width=16, vision_layers=1, vocabulary=700)
@@ -164,13 +165,20 @@ def test_a_falling_held_out_judge_ends_training(pool: Pool, trained: Path, tmp_p
             self.next -= 0.1
             return [self.next] * len(texts)
 
-    class Constant(FixedJudge):
-        def inst(self, instructions: Any, prompts: Any) -> list[float | None]:
-            return [0.5] * len(prompts)
+    class Rising(Scorer):
+        """Whatever is answered, the reward is a tenth higher at every look."""
+
+        looks = 0
+
+        def answers(self, *arguments: Any, **options: Any) -> Outcome:
+            outcome = super().answers(*arguments, **options)
+            self.looks += 1
+            return replace(outcome, rewards=np.full(len(outcome.texts), self.looks / 10))
 
     params = WatchParams(every=1, cases=4, shown=0, fall=0.05, patience=1)
-    watch = Watch(params, Falling(), scorer(), pool, training_cases(pool, 4, 0.2, 9), tmp_path / "watch", 3)
-    watch.scorer = Scorer(Constant(), lambda text: 1)
+    rising = Rising(FixedJudge(), lambda text: 1)
+    watch = Watch(params, Falling(), rising, pool, training_cases(pool, 4, 0.2, 9), tmp_path / "watch", 3)
     _, rows = grpo.train(trained, pool, scorer(), GRPO, 5, tmp_path / "a", watch=watch)
-    assert watch.ended is None or (len(rows) == watch.ended.step < 3 and watch.ended.best_step == 0)
+    assert watch.ended is not None and (watch.ended.best_step, watch.ended.step) == (0, 1)
+    assert len(rows) == 1, "training ended after the look that found it"
     assert watch.looks[0]["judge"] == "falling"

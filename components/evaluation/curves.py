@@ -35,14 +35,19 @@ def run(params: CurvesParams, workspace: Workspace, seed: int) -> None:
 
 
 def tables(stage: str, rows: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
-    """Rows with a training loss, and rows with a validation, each with the columns that all of them have.
+    """Rows of training, and rows with a validation, each with the columns that all of them have.
+
+    Rows of training are those with a loss; a training shorter than its `log_every` notes none, then they are
+    whatever was noted beside validations.
 
     Raises:
-        InputError: no row has a loss.
+        InputError: there is no such row.
     """
     trained = [row for row in rows if "loss" in row]
     if not trained:
-        raise InputError(f"the history of {stage} has no training loss")
+        trained = [row for row in rows if not any(key.startswith(VALIDATION) for key in row)]
+    if not trained:
+        raise InputError(f"the history of {stage} notes no step of its training")
     validated = [row for row in rows if any(key.startswith(VALIDATION) for key in row)]
     found = {stage: _common(trained)}
     if validated:

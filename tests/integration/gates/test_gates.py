@@ -196,7 +196,7 @@ def test_a_checkpoint_that_did_not_learn_stops(value: object, workspace: Workspa
     write_json(workspace.artifacts("train_stage2", "metrics.json"), {"validation_loss_ratio": value})
     message, _ = refused("checkpoint", workspace)
     assert "validation_loss_ratio" in message
-    assert "observed 0.96, allowed between 0 and 0.8" in message or "missing or is not a number" in message
+    assert "observed 0.96, allowed between 0 and 0.5" in message or "missing or is not a number" in message
 
 
 def test_the_loss_ratio_is_taken_from_the_untrained_generator(workspace: Workspace) -> None:

@@ -371,7 +371,8 @@ def test_a_mixed_storm_accounts_for_every_sample(tmp_path: Path) -> None:
         calls = len(server.requests)
     assert sum(one.outcomes.values()) == len(outcomes) == 60
     assert all((outcome.value is not None) == (outcome.status == "answered") for outcome in outcomes)
-    assert Answers(tmp_path / "answers.db").spent("test").calls == calls
+    # A reset can end another call's connection before the server has read it: such a call counts as made.
+    assert Answers(tmp_path / "answers.db").spent("test").calls >= calls
 
 
 def test_retry_after_is_read_in_all_its_forms() -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from components.core.files import digest_tree
 from components.storage.s3 import S3Client, S3Url
@@ -38,6 +39,7 @@ def interrupted(process: subprocess.Popen[bytes], server: S3Server, ready: Calla
     server.start()
 
 
+@pytest.mark.slow  # kills the server in the middle: waits long on a busy machine
 def test_push_and_pull_resume_after_the_servers_death(
     server: S3Server, bucket: S3Url, tmp_path: Path
 ) -> None:

@@ -70,6 +70,7 @@ def test_texts_belong_to_their_snapshot(bucket: S3Url, tmp_path: Path) -> None:
     assert (there / "checkpoints" / "latest").read_text() == "step-10"
 
 
+@pytest.mark.slow  # kills the server in the middle: waits long on a busy machine
 def test_a_server_killed_while_storing_leaves_the_former_one(
     server: S3Server, bucket: S3Url, tmp_path: Path
 ) -> None:
@@ -97,6 +98,7 @@ def test_a_server_killed_while_storing_leaves_the_former_one(
     assert digest_tree(tmp_path / "there" / step) == digest_tree(here / step)
 
 
+@pytest.mark.slow  # kills the server in the middle: waits long on a busy machine
 def test_work_goes_on_while_the_mirror_fails(
     server: S3Server, bucket: S3Url, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd
 ) -> None:

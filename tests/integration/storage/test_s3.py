@@ -76,6 +76,7 @@ def test_listing_goes_past_a_page(bucket: S3Url) -> None:
     assert [row.url.key for row in client.list(bucket / "many/")] == [f"many/{name}" for name in names]
 
 
+@pytest.mark.slow  # kills the server in the middle: waits long on a busy machine
 def test_upload_survives_the_servers_death(
     server: S3Server, bucket: S3Url, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -94,6 +95,7 @@ def test_upload_survives_the_servers_death(
     assert S3Client().download(bucket / "file", tmp_path / "copy").read_bytes() == data
 
 
+@pytest.mark.slow  # kills the server in the middle: waits long on a busy machine
 def test_upload_is_taken_up_by_another_process(
     server: S3Server, bucket: S3Url, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -132,6 +134,7 @@ def test_parts_of_another_content_are_not_taken(bucket: S3Url, tmp_path: Path) -
     assert client.download(bucket / "file", tmp_path / "copy").read_bytes() == new
 
 
+@pytest.mark.slow  # kills the server in the middle: waits long on a busy machine
 def test_download_survives_the_servers_death(server: S3Server, bucket: S3Url, tmp_path: Path) -> None:
     data = content(40 * MIB)
     (tmp_path / "file").write_bytes(data)
@@ -146,6 +149,7 @@ def test_download_survives_the_servers_death(server: S3Server, bucket: S3Url, tm
     assert bytes(got) == data
 
 
+@pytest.mark.slow  # kills the server in the middle: waits long on a busy machine
 def test_download_is_taken_up_by_another_process(
     server: S3Server, bucket: S3Url, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

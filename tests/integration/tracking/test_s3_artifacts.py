@@ -18,6 +18,7 @@ from tests.s3_server import S3Server
 MIB = 1 << 20
 
 
+@pytest.mark.slow  # kills the server in the middle: waits long on a busy machine
 def test_artifacts_survive_the_servers_death(
     server: S3Server, bucket: S3Url, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -145,7 +145,7 @@ def test_a_killed_run_is_left_after_too_many_times_or_when_overtaken(tmp_path: P
 def test_of_several_due_runs_the_newest_is_left(tmp_path: Path) -> None:
     by_hand = run(Scheduled(), 9, auto=False)
     table = Table(
-        by_hand, run(Scheduled(), 3), run(Scheduled(), 2), run(Scheduled(), 1), run(Scheduled(), -5)
+        by_hand, run(Scheduled(), 3), run(Scheduled(), 2), run(Scheduled(), 1), run(Scheduled(), -600)
     )
     with_service(tmp_path, table, Service.look)
     assert names(table) == ["Scheduled", "Cancelled", "Cancelled", "Scheduled", "Scheduled"]
@@ -153,7 +153,7 @@ def test_of_several_due_runs_the_newest_is_left(tmp_path: Path) -> None:
 
 def test_missed_runs_are_made_up_for_by_one_unless_paused_and_a_pause_lasts(tmp_path: Path) -> None:
     table = Table(
-        run(Scheduled(), 30), run(Scheduled(), 20), run(Scheduled(), -5), tags=[f"repository:{tmp_path}"]
+        run(Scheduled(), 30), run(Scheduled(), 20), run(Scheduled(), -600), tags=[f"repository:{tmp_path}"]
     )
     table.deployment.paused = False  # type: ignore[union-attr]
     keeper = Keeper()

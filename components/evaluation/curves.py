@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from components.core.errors import InputError
 from components.core.files import read_jsonl, write_text
 from components.core.paths import Workspace, require
 from components.evaluation.params import CurvesParams
@@ -26,7 +25,7 @@ def run(params: CurvesParams, workspace: Workspace, seed: int) -> None:
     """Writes artifacts/curves/STAGE.csv and STAGE_validation.csv of every training.
 
     Raises:
-        InputError: a history is missing or holds no step.
+        InputError: a history is missing.
     """
     for stage in TRAININGS:
         path = require(workspace.artifacts(stage, "history.jsonl"), f"syncdreamer stage {stage}")
@@ -37,19 +36,11 @@ def run(params: CurvesParams, workspace: Workspace, seed: int) -> None:
 def tables(stage: str, rows: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
     """Rows of training, and rows with a validation, each with the columns that all of them have.
 
-    Rows of training are those with a loss; a training shorter than its `log_every` notes none, then they are
-    whatever was noted beside validations.
-
-    Raises:
-        InputError: there is no such row.
+    Rows of training are those with a loss. A training shorter than its `log_every` notes none: no table.
     """
     trained = [row for row in rows if "loss" in row]
-    if not trained:
-        trained = [row for row in rows if not any(key.startswith(VALIDATION) for key in row)]
-    if not trained:
-        raise InputError(f"the history of {stage} notes no step of its training")
     validated = [row for row in rows if any(key.startswith(VALIDATION) for key in row)]
-    found = {stage: _common(trained)}
+    found = {stage: _common(trained)} if trained else {}
     if validated:
         found[f"{stage}_validation"] = _common(
             [

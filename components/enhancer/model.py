@@ -135,6 +135,8 @@ class Enhancer:
     def save(self, folder: Path) -> None:
         """Writes config, weights (safetensors) and tokenizer; the same weights give the same bytes."""
         self.model.save_pretrained(folder)
+        # A trainer that wrote a checkpoint has set it on the way, one that found all done has not.
+        self.processor.tokenizer._set_processor_class(type(self.processor).__name__)
         self.processor.tokenizer.save_pretrained(folder)
 
     @classmethod

@@ -87,6 +87,8 @@ def train(
     if checkpoint is not None:
         # Trainer would load none of Qwen2-VL's saved keys on resuming, with a warning only: load them here.
         model = Enhancer.load(checkpoint, processor).model
+        for each in (model.config, *(getattr(model.config, name) for name in model.config.sub_configs)):
+            each.dtype = None  # from_pretrained notes it; a model that was built has none: equal bytes
         say(f"enhancer SFT: goes on from {checkpoint.name}")
     config = SFTConfig(
         output_dir=str(work),

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from components.core.files import digest_file
+from components.core.files import digest_file, digest_tree
 from components.enhancer import grpo, sft
 from components.enhancer.judges import instruction_match
 from components.enhancer.pairs import Pool, held_out_cases, request
@@ -74,10 +74,11 @@ def test_sft_repeats_and_resumes_bit_for_bit(pool: Pool, trained: Path, tmp_path
     (tmp_path / "other" / "checkpoint-3").mkdir()  # half-written: must not be taken up
     resumed, rows = sft.train(pool, SFT, 5, tmp_path / "other")
     resumed.save(tmp_path / "resumed")
-    assert digest_file(tmp_path / "resumed" / "model.safetensors") == digest_file(
-        trained / "model.safetensors"
-    )
+    assert digest_tree(tmp_path / "resumed") == digest_tree(trained), "weights, config and tokenizer"
     assert rows == whole
+    nothing_left, _ = sft.train(pool, SFT, 5, tmp_path / "other")
+    nothing_left.save(tmp_path / "found")
+    assert digest_tree(tmp_path / "found") == digest_tree(trained)
     shutil.rmtree(tmp_path / "other")
 
 

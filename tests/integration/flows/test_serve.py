@@ -199,8 +199,12 @@ def test_served_killed_and_served_again(workspace: Path) -> None:
             return made.read_text() if made.exists() else ""
 
         def idle_tick() -> dict[str, Any] | None:
+            # One that began when all was done: an earlier one may have waited for the resumed run to end.
             rows = [
-                row for row in served.runs("Completed") if "nothing to do" in (row["state"]["message"] or "")
+                row
+                for row in served.runs("Completed")
+                if "nothing to do" in (row["state"]["message"] or "")
+                and row["start_time"] > again["end_time"]
             ]
             return rows[0] if rows else None
 

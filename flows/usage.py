@@ -69,7 +69,8 @@ class Meter:
         now, before = resource.getrusage(resource.RUSAGE_CHILDREN), self._children
         # A child is born with its parent's memory, which counts in its maximum: tell only what is above that.
         inherited = max(before.ru_maxrss, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
-        largest = now.ru_maxrss if now.ru_maxrss > inherited else 0
+        # One that ended before the first look is given the maximum as it is: at most its parent's.
+        largest = now.ru_maxrss if now.ru_maxrss > inherited or not self._peak_kb else 0
         looks = [look for look in self._gpus if look]
         gpus = max(map(len, looks), default=0)
         busy = [part for look in looks for part, _ in look]

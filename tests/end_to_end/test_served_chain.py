@@ -64,7 +64,7 @@ def test_an_interval_runs_promotes_rests_and_takes_up_new_clips(tmp_path: Path) 
     try:
         served.until(lambda: completed("ran"), "first run of the chain")
         models = json.loads(syncdreamer(root, "models", "--json").stdout)
-        assert all(row["aliases"] == ["champion"] for row in models)
+        assert all(row["aliases"] == ["champion"] for row in models), models
         assert [event["kind"] for event in Hook.got] == ["promotion"]
         tick = served.until(lambda: completed("nothing to do"), "tick without work")[0]
         slow = slowdown()

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 
 INPUT = "data/raw"
+AGAIN = "again"
+"""File in a stage's state: its input changed while it ran, so that it has to run whatever dvc.lock says."""
 
 
 class Interrupted(SyncDreamerError):
@@ -86,6 +88,8 @@ def fetch_input(repo: Repo, workspace: Workspace) -> None:
 
 def up_to_date(repo: Repo, workspace: Workspace, until: str | None = None) -> bool:
     """Whether no stage (up to `until`) would run: inputs, outputs and parameters are as in dvc.lock."""
+    if any(workspace.state("stages").glob(f"*/{AGAIN}")):
+        return False
     if until is None:
         return not repo.status()
     return not repo.status(targets=[f"{workspace.root / 'dvc.yaml'}:{until}"], with_deps=True)
@@ -113,13 +117,18 @@ def reproduce(repo: Repo, workspace: Workspace, name: str) -> bool:
             once = partial(repo.reproduce, targets=[target], single_item=True)
             if not _reads_input(repo, name):
                 return bool(thread.submit(once).result())
-            before = _listing(workspace.raw)
-            ran = bool(thread.submit(once).result())
-            while ran and (after := _listing(workspace.raw)) != before:
+            again = result.with_name(
+                AGAIN
+            )  # outlives an interruption: dvc.lock calls what was made up to date
+            ran = False
+            while True:
+                before, forced = _listing(workspace.raw), again.exists()
+                ran |= bool(thread.submit(once, force=forced, run_cache=not forced).result())
+                if not ran or _listing(workspace.raw) == before:
+                    again.unlink(missing_ok=True)
+                    return ran
                 say(f"data/raw changed while {name} ran: once more")
-                before = after
-                thread.submit(once, force=True).result()
-            return ran
+                again.touch()
     except ReproductionError as error:
         cause = str(error.__cause__ or error)
         found = {"exit": 1, "message": cause}

@@ -40,4 +40,10 @@ def test_a_file_that_comes_meanwhile_is_not_missed(tmp_path: Path, monkeypatch: 
     assert chain.reproduce(repo, workspace, "ingest")
     assert (tmp_path / "artifacts/ingest/names").read_text() == "first.txt late.txt"
     assert not chain.reproduce(repo, workspace, "ingest"), "and nothing is left to do"
+    assert chain.up_to_date(repo, workspace)
+    # As an interruption of the second pass leaves it: dvc.lock and its cache hold the first pass's outputs.
+    (workspace.state("stages", "ingest") / chain.AGAIN).touch()
+    assert not chain.up_to_date(repo, workspace)
+    assert chain.reproduce(repo, workspace, "ingest")
+    assert chain.up_to_date(repo, workspace) and not chain.reproduce(repo, workspace, "ingest")
     repo.close()

@@ -3,8 +3,10 @@
 Main paper: `L_loc = (1/N) Σ_i Σ_j A_ij (1 - M_ij)`, A the normalised weights of the visual cross-attention
 (N spatial latents, K identity tokens), M binary; `L = L_diff + 0.4 · L_loc`, mid-level blocks only.
 
-Identity tokens are not anchored in space, so each belongs to a region (or to none, "global"):
-`M_ij = 1` where latent i lies in token j's region, or token j is global.
+Identity tokens are not anchored in space, so each belongs to a region, or to what lies in none ("global"):
+`M_ij = 1` where latent i lies in token j's region; a global token owns the latents that no other token owns.
+(Were global tokens allowed everywhere, all attention would move to them within a few steps: the loss is 0
+there, and nothing is anchored.)
 """
 
 from __future__ import annotations
@@ -53,11 +55,11 @@ def token_mask(regions: Tensor, owners: Sequence[str], patch: tuple[int, int, in
         patch: the transformer's patch (t,h,w); a token lies in a region if any of its cells does.
 
     Returns:
-        (B, N, K) of 0 and 1, N = tokens in the transformer's order. Global columns are 1.
+        (B, N, K) of 0 and 1, N = tokens in the transformer's order. Global columns are 1 where all others
+        are 0, so every row allows something (a row that does not would be a constant without gradient).
 
     Raises:
-        ValueError: an owner is unknown, or no token is global (a row without any allowed token would be
-            a constant without gradient).
+        ValueError: an owner is unknown, or no token is global.
     """
     unknown = sorted(set(owners) - {*REGIONS, GLOBAL})
     if unknown or GLOBAL not in owners:
@@ -66,6 +68,7 @@ def token_mask(regions: Tensor, owners: Sequence[str], patch: tuple[int, int, in
         )
     pooled = nn.functional.max_pool3d(regions.float(), patch, patch)
     planes = (pooled > 0.5).flatten(2)
-    everywhere = torch.ones_like(planes[:, 0])
-    columns = [everywhere if owner == GLOBAL else planes[:, REGIONS.index(owner)] for owner in owners]
+    owned = [REGIONS.index(owner) for owner in owners if owner != GLOBAL]
+    elsewhere = ~planes[:, owned].any(1)
+    columns = [elsewhere if owner == GLOBAL else planes[:, REGIONS.index(owner)] for owner in owners]
     return torch.stack(columns, -1).float()

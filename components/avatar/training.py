@@ -16,7 +16,7 @@ from components.avatar.launch import MEETING, announce, place, run_ranks
 from components.avatar.params import LoopParams
 from components.avatar.reshard import reshard
 from components.core.errors import InputError, SyncDreamerError
-from components.core.files import read_json, to_json, write_json
+from components.core.files import digest_sources, read_json, to_json, write_json
 from components.core.params import Params
 from components.core.paths import Workspace
 from components.core.progress import say
@@ -28,6 +28,25 @@ JOB, DONE, RESULT, HISTORY, CHECKPOINTS, FAILURE = (
 WHOLE = "whole"
 """File in the checkpoints' folder: names the newest one that every rank has finished. (DeepSpeed writes its
 own `latest` while other ranks may still be writing.)"""
+
+ROOM = Path(__file__).parent
+SOURCES = (
+    ROOM / "scheduler",
+    *(
+        ROOM / f"{name}.py"
+        for name in (
+            "audio_dynamics", "averages", "backbones", "clips", "conditioning", "data", "generator",
+            "localization_loss", "transformer", "transformer_cogvideox", "vae", "vae_training",
+            "visual_adapter", "worker",
+        )
+    ),
+)  # fmt: skip
+"""What decides the bytes of a result, besides a job's own fields."""
+
+
+def code() -> str:
+    """Digest of `SOURCES`: neither a result nor a checkpoint of other code is taken up."""
+    return digest_sources(*SOURCES)
 
 
 class Job(Params):
@@ -42,6 +61,7 @@ class Job(Params):
     ema: float = Field(0.0, ge=0, lt=1)
     validate_every: int = Field(0, ge=0)
     seed: int = Field(ge=0)
+    code: str = Field(default_factory=code, description="Digest of the code that decides the result.")
 
     @property
     def key(self) -> str:

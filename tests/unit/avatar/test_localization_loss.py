@@ -52,13 +52,28 @@ def test_a_mask_that_does_not_fit_is_told():
         attention_localization_loss(torch.ones(2, 3), torch.ones(5, 2, 3))
 
 
-def test_tokens_may_look_at_their_region_and_global_ones_everywhere():
+def test_each_place_belongs_to_its_region_and_to_global_tokens_only_where_no_region_is():
     regions = torch.zeros(1, len(REGIONS), 2, 4, 4)
     regions[0, REGIONS.index("mouth"), 1, 3, 3] = 1
     mask = token_mask(regions, ("mouth", "eyes", "global"), (1, 2, 2))
     assert mask.shape == (1, 8, 3)
     assert mask[0, :, 0].tolist() == [0, 0, 0, 0, 0, 0, 0, 1]
-    assert mask[0, :, 1].sum() == 0 and mask[0, :, 2].all()
+    assert mask[0, :, 1].sum() == 0 and torch.equal(mask[0, :, 2], 1 - mask[0, :, 0])
+    only = token_mask(regions, ("global", "global"), (1, 2, 2))
+    assert only.all(), "no token owns a region: all of them own everything"
+
+
+@given(shares=st.floats(0, 1), seed=st.integers(0, 99))
+def test_every_place_may_look_somewhere_and_no_region_is_escaped(shares, seed):
+    regions = (
+        torch.rand(1, len(REGIONS), 1, 4, 4, generator=torch.Generator().manual_seed(seed)) < shares
+    ).float()
+    mask = token_mask(regions, (*REGIONS, "global"))
+    assert (mask.sum(-1) >= 1).all()
+    on_global = torch.zeros(1, 16, len(REGIONS) + 1)
+    on_global[..., -1] = 1
+    escaped = attention_localization_loss(on_global, mask)
+    torch.testing.assert_close(escaped, regions.amax(1).mean())
 
 
 @pytest.mark.parametrize("owners", [("mouth",), ("nose", "global")])

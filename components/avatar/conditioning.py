@@ -6,6 +6,7 @@ projections), so a pretrained backbone is unchanged at step 0.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Self
@@ -20,28 +21,56 @@ from components.core.files import read_json
 GATE_GAIN = 4.0
 """An optimizer step moves a gate by this many learning rates: gates go to about 1, weights stay near 0."""
 
+OCTAVES = 3
+"""Frequencies of `places` in each direction: half a wave over the picture, a whole one, two."""
+
+
+def places(grid: tuple[int, int, int], like: Tensor) -> Tensor:
+    """Where in the picture each token is: (F·h·w, 4·OCTAVES) sines and cosines of its place from 0 to 1.
+
+    Self-attention knows distances only, a region is a place.
+    """
+    frames, height, width = grid
+    waves = math.pi * 2.0 ** torch.arange(OCTAVES, device=like.device, dtype=torch.float32)
+    y, x = (
+        ((torch.arange(count, device=like.device) + 0.5) / count)[:, None] * waves
+        for count in (height, width)
+    )
+    y, x = torch.cat([y.sin(), y.cos()], -1), torch.cat([x.sin(), x.cos()], -1)
+    plane = torch.cat([y[:, None].expand(-1, width, -1), x[None].expand(height, -1, -1)], -1)
+    return plane.flatten(0, 1).repeat(frames, 1).to(like.dtype)
+
 
 class GatedCrossAttention(nn.Module):
     """Cross-attention whose result is multiplied by a gate that starts at zero."""
 
-    def __init__(self, dim: int, context_dim: int, heads: int, eps: float) -> None:
+    def __init__(self, dim: int, context_dim: int, heads: int, eps: float, placed: bool = False) -> None:
         super().__init__()
         self.heads = heads
         self.norm = nn.LayerNorm(dim, eps)
         self.to_q, self.to_out = nn.Linear(dim, dim), nn.Linear(dim, dim)
         self.to_kv = nn.Linear(context_dim, 2 * dim)
+        self.place = nn.Linear(4 * OCTAVES, dim, bias=False) if placed else None
         self.gate = nn.Parameter(torch.zeros(dim))
 
+    def query(self, hidden: Tensor, where: Tensor | None) -> Tensor:
+        """hidden (B,N,D), where (N,P) from `places` or None → (B,heads,N,d)."""
+        normed = self.norm(hidden)
+        if self.place is not None and where is not None:
+            normed = normed + self.place(where)
+        return self.to_q(normed).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
     def forward(
-        self, hidden: Tensor, context: Tensor, present: Tensor | None, mask: Tensor | None = None
-    ) -> tuple[Tensor, Tensor | None]:
-        """hidden (B,N,D), context (B,K,C), present (B,1,1) or None, mask (B,N,K) or None.
+        self, hidden: Tensor, context: Tensor, present: Tensor | None, mask: Tensor | None = None,
+        where: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor | None]:  # fmt: skip
+        """hidden (B,N,D), context (B,K,C), present (B,1,1), mask (B,N,K), where (N,P); these may be None.
 
         Returns:
             The gated addition (B,N,D), and the localization loss when a mask is given. The attention's
             weights exist only then, and only until the loss is taken.
         """
-        query = self.to_q(self.norm(hidden)).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        query = self.query(hidden, where)
         key, value = self.to_kv(context).unflatten(-1, (2 * self.heads, -1)).transpose(1, 2).chunk(2, 1)
         loss = None
         if mask is None:
@@ -59,7 +88,7 @@ class BlockConditioning(nn.Module):
 
     def __init__(self, dim: int, identity_dim: int | None, audio: bool, heads: int, eps: float) -> None:
         super().__init__()
-        self.visual = GatedCrossAttention(dim, identity_dim, heads, eps) if identity_dim else None
+        self.visual = GatedCrossAttention(dim, identity_dim, heads, eps, True) if identity_dim else None
         self.audio = GatedCrossAttention(dim, dim, heads, eps) if audio else None
 
 
@@ -179,20 +208,21 @@ def attend(
     audio: Tensor | None,
     audio_present: Tensor | None,
     mask: Tensor | None,
+    where: Tensor,
 ) -> tuple[Tensor, Tensor | None]:
     """Visual, then audio cross-attention of a block's hidden states (B,N,D).
 
     Args:
         identity: (B,K,C) or None. audio: (B·F, tokens, D) or None; each latent frame hears its own.
         identity_present (B,1,1), audio_present (B·F,1,1): 0 leaves a sample out; None: all are in.
-        mask: (B,N,K), asks for the localization loss.
+        mask: (B,N,K), asks for the localization loss. where: (N,P), from `places`.
 
     Returns:
         The hidden states, and the loss or None.
     """
     loss = None
     if identity is not None and added.visual is not None:
-        change, loss = added.visual(hidden, identity, identity_present, mask)
+        change, loss = added.visual(hidden, identity, identity_present, mask, where)
         hidden = hidden + change
     if audio is not None and added.audio is not None:
         batch, count = hidden.shape[:2]

@@ -19,6 +19,8 @@ from torch import Tensor, nn
 from components.core.vocabulary import REGIONS
 
 GLOBAL = "global"
+FINEST = ("eyes", "mouth", "hands", "hair", "jaw")
+"""Regions from small to large; in a coarse grid the jaw's tokens cover the mouth's."""
 
 
 def attention_localization_loss(attention: Tensor, mask: Tensor) -> Tensor:
@@ -50,7 +52,8 @@ def token_mask(regions: Tensor, owners: Sequence[str], patch: tuple[int, int, in
     """Which identity token each latent token may look at.
 
     Args:
-        regions: (B, R, F, H, W) in [0,1], one plane for each of `REGIONS`, on the latent grid.
+        regions: (B, R, F, H, W) in [0,1], one plane for each of `REGIONS`, on the latent grid. Where they
+            meet in one token the smallest has it: FINEST's order.
         owners: the region of each identity token, or "global"; length K.
         patch: the transformer's patch (t,h,w); a token lies in a region if any of its cells does.
 
@@ -68,7 +71,11 @@ def token_mask(regions: Tensor, owners: Sequence[str], patch: tuple[int, int, in
         )
     pooled = nn.functional.max_pool3d(regions.float(), patch, patch)
     planes = (pooled > 0.5).flatten(2)
-    owned = [REGIONS.index(owner) for owner in owners if owner != GLOBAL]
-    elsewhere = ~planes[:, owned].any(1)
-    columns = [elsewhere if owner == GLOBAL else planes[:, REGIONS.index(owner)] for owner in owners]
-    return torch.stack(columns, -1).float()
+    free = torch.ones_like(planes[:, 0])
+    own: dict[str, Tensor] = {}
+    for region in FINEST:
+        if region in owners:
+            own[region] = planes[:, REGIONS.index(region)] & free
+            free = free & ~own[region]
+    own[GLOBAL] = free
+    return torch.stack([own[owner] for owner in owners], -1).float()

@@ -27,6 +27,7 @@ from components.avatar.conditioning import (
     attend,
     gated,
     modulate,
+    places,
 )
 
 
@@ -48,6 +49,7 @@ class _Inputs(NamedTuple):
     identity_present: Tensor | None
     audio: Tensor | None
     audio_present: Tensor | None
+    places: Tensor
 
 
 class SyncDreamerTransformer3DModel(Conditioned, WanTransformer3DModel):
@@ -188,7 +190,16 @@ class SyncDreamerTransformer3DModel(Conditioned, WanTransformer3DModel):
             if with_audio is not None:
                 with_audio = with_audio.repeat_interleave(frames, 0)
 
-        inputs = _Inputs(text, modulation, rotary, identity, with_identity, tokens, with_audio)
+        inputs = _Inputs(
+            text,
+            modulation,
+            rotary,
+            identity,
+            with_identity,
+            tokens,
+            with_audio,
+            places(grid, hidden),
+        )
         losses = []
         for index, (block, added) in enumerate(zip(self.blocks, self.conditioning["blocks"], strict=True)):
             mask = localization_mask if index in self.localized else None
@@ -236,7 +247,14 @@ def _run_block(
     hidden = hidden + block.attn2(normed, inputs.text, None, None)
 
     hidden, loss = attend(
-        added, hidden, inputs.identity, inputs.identity_present, inputs.audio, inputs.audio_present, mask
+        added,
+        hidden,
+        inputs.identity,
+        inputs.identity_present,
+        inputs.audio,
+        inputs.audio_present,
+        mask,
+        inputs.places,
     )
 
     normed = modulate(block.norm3(hidden.float()), scale_ffn, shift_ffn).type_as(hidden)

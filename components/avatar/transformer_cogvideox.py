@@ -25,6 +25,7 @@ from components.avatar.conditioning import (
     attend,
     gated,
     modulate,
+    places,
 )
 from components.avatar.transformer import SyncDreamerOutput
 
@@ -40,6 +41,7 @@ class _Inputs(NamedTuple):
     identity_present: Tensor | None
     audio: Tensor | None
     audio_present: Tensor | None
+    places: Tensor
 
 
 class SyncDreamerCogVideoXTransformer3DModel(Conditioned, CogVideoXTransformer3DModel):
@@ -168,7 +170,16 @@ class SyncDreamerCogVideoXTransformer3DModel(Conditioned, CogVideoXTransformer3D
         rotary = None
         if self.config.use_rotary_positional_embeddings:
             rotary = self._rotary(frames, height // size, width // size, hidden.device)
-        inputs = _Inputs(time, shift, rotary, identity, with_identity, tokens, with_audio)
+        inputs = _Inputs(
+            time,
+            shift,
+            rotary,
+            identity,
+            with_identity,
+            tokens,
+            with_audio,
+            places((frames, height // size, width // size), hidden),
+        )
 
         losses = []
         blocks = zip(self.transformer_blocks, self.conditioning["blocks"], strict=True)
@@ -231,7 +242,14 @@ def _run_block(
     text = text + text_gate * text_out
 
     hidden, loss = attend(
-        added, hidden, inputs.identity, inputs.identity_present, inputs.audio, inputs.audio_present, mask
+        added,
+        hidden,
+        inputs.identity,
+        inputs.identity_present,
+        inputs.audio,
+        inputs.audio_present,
+        mask,
+        inputs.places,
     )
 
     video_in, text_in, gate, text_gate = _normed(block.norm2, hidden, text, inputs.time, heard, 3)

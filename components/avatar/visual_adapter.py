@@ -51,7 +51,7 @@ class VisualAdapter(ModelMixin, ConfigMixin):
         self, image_dim: int, dim: int = 160, owners: Sequence[str] = OWNERS, layers: int = 1, heads: int = 4
     ) -> None:
         super().__init__()
-        self.queries = nn.Parameter(torch.randn(len(owners), dim) * dim**-0.5)
+        self.queries = nn.Parameter(torch.randn(len(owners), dim))
         self.project = nn.Sequential(nn.LayerNorm(image_dim), nn.Linear(image_dim, dim))
         self.blocks = nn.ModuleList(_Layer(dim, heads) for _ in range(layers))
         self.norm = nn.LayerNorm(dim)

@@ -99,9 +99,9 @@ def attention_maps(
         _, weights = layer.attend_image(query, key, value, need_weights=True)
         places = weights[0, :, :-1].reshape(len(adapter.owners), 4, 4)
         grids = []
-        for module, (hidden, context, *_) in heard:
+        for module, (hidden, context, _, _, where) in heard:
             hidden, context = hidden[:1], context[:1]  # the first clip, everything present
-            q = module.to_q(module.norm(hidden)).unflatten(-1, (module.heads, -1)).transpose(1, 2)
+            q = module.query(hidden, where)
             k = module.to_kv(context).unflatten(-1, (2 * module.heads, -1)).transpose(1, 2).chunk(2, 1)[0]
             attention = (q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5).softmax(-1).mean(1)[0]
             grids.append(_on_grid(attention, pipeline.settings["window"]))

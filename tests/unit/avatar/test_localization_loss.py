@@ -59,6 +59,9 @@ def test_each_place_belongs_to_its_region_and_to_global_tokens_only_where_no_reg
     assert mask.shape == (1, 8, 3)
     assert mask[0, :, 0].tolist() == [0, 0, 0, 0, 0, 0, 0, 1]
     assert mask[0, :, 1].sum() == 0 and torch.equal(mask[0, :, 2], 1 - mask[0, :, 0])
+    regions[0, REGIONS.index("jaw")] = 1
+    meeting = token_mask(regions, ("jaw", "mouth", "global"), (1, 2, 2))
+    assert torch.equal(meeting[0, :, 0], 1 - mask[0, :, 0]) and torch.equal(meeting[0, :, 1], mask[0, :, 0])
     only = token_mask(regions, ("global", "global"), (1, 2, 2))
     assert only.all(), "no token owns a region: all of them own everything"
 

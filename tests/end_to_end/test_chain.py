@@ -6,14 +6,18 @@ every other expectation stands.
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import shutil
+import signal
+import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import httpx
 import pandas as pd
 import pytest
 
@@ -146,6 +150,52 @@ def test_chain(workspace: Path, tmp_path: Path) -> None:
     assert "error: gate_annotations" in told and "caption" in told and "observed 100.0%" in told
     assert rows["clip_id"].iloc[0] in told and "quarantine.csv" in told and "Traceback" not in told
     assert sorted((workspace / "artifacts" / "encode").rglob("*")) == latents
+
+
+@pytest.mark.end_to_end
+@pytest.mark.timeout(300)
+def test_the_champion_answers_mlflow_models_serve(workspace: Path, tmp_path: Path) -> None:
+    """Image, sound and text in, mp4 out, over HTTP; binary columns travel as base64."""
+    from components.core.media import read_video, write_image, write_wav
+
+    video = read_video(next((workspace / "data" / "raw" / "demo_test").glob("*.mp4")))
+    write_image(tmp_path / "face.png", video.frames[0])
+    assert video.samples is not None
+    write_wav(tmp_path / "speech.wav", video.samples[:16_000])
+    row = [base64.b64encode((tmp_path / name).read_bytes()).decode() for name in ("face.png", "speech.wav")]
+    asked = {"dataframe_split": {"columns": ["image", "audio", "text"], "data": [[*row, "nod slowly"]]}}
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = subprocess.Popen(
+        [
+            sys.executable, "-m", "mlflow", "models", "serve",
+            "--model-uri", "models:/syncdreamer-avatar@champion",
+            "--env-manager", "local", "--host", "127.0.0.1", "--port", str(port),
+        ],
+        cwd=tmp_path, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        env=os.environ | {
+            "MLFLOW_TRACKING_URI": f"sqlite:///{workspace}/state/mlflow/mlflow.db",
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        },
+    )  # fmt: skip
+    try:
+        for _ in range(120):
+            try:
+                httpx.get(f"http://127.0.0.1:{port}/ping").raise_for_status()
+                break
+            except httpx.HTTPError:
+                assert server.poll() is None
+                time.sleep(1)
+        answer = httpx.post(f"http://127.0.0.1:{port}/invocations", json=asked, timeout=120)
+    finally:
+        os.killpg(server.pid, signal.SIGTERM)
+        server.wait(30)
+    assert answer.status_code == 200, answer.text[-2000:]
+    made = tmp_path / "made.mp4"
+    made.write_bytes(base64.b64decode(answer.json()["predictions"][0]["video"]))
+    talk = read_video(made)
+    assert len(talk.frames) == 25 and talk.samples is not None
 
 
 @pytest.mark.end_to_end

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 class SyncDreamerPipeline(DiffusionPipeline):
     """Transformer, Visual Adapter, noise path, frozen encoders and latent statistics.
 
-    settings: window and prefix_noise of training, and the defaults of steps, guidance_text, guidance_audio
-    and guidance_identity.
+    settings: window and prefix_noise of training, guidance_focus, and the defaults of steps, guidance_text,
+    guidance_audio and guidance_identity.
     """
 
     def __init__(
@@ -133,7 +133,8 @@ class SyncDreamerPipeline(DiffusionPipeline):
                     ("audio", guidance_audio),
                     ("identity", guidance_identity),
                 )
-            )
+            ),
+            focus=self.settings.get("guidance_focus", 0.0),
         )
         sounds = [check_audio(each) for each in sounds]
         frames = [max(1, -(-len(each) * FPS // SAMPLE_RATE)) for each in sounds]

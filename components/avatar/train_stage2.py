@@ -68,6 +68,7 @@ def _assemble(params: TrainStage2Params, workspace: Workspace, trained: Path, pi
             "steps": params.sampling_steps,
             "guidance_text": params.guidance_text,
             "guidance_audio": params.guidance_audio,
+            "guidance_focus": params.guidance_focus,
             "guidance_identity": params.guidance_identity,
         },
     )

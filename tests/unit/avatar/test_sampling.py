@@ -14,7 +14,7 @@ from components.avatar.data import Statistics, audio_window
 from components.avatar.encoders import latent_frames
 from components.avatar.generator import Generator
 from components.avatar.portrait import InputWarning, check_audio, check_text, frame_portrait
-from components.avatar.sampling import Conditions, Guidance, sample, windows
+from components.avatar.sampling import Conditions, Guidance, focused, sample, windows
 from components.avatar.scheduler.flow import FlowMatching
 from components.avatar.transformer import SyncDreamerOutput
 from components.core.errors import InputError
@@ -152,3 +152,12 @@ def test_decoding_in_parts_changes_nothing(monkeypatch):
     monkeypatch.setattr(module, "DECODED_AT_ONCE", 3)
     parts = made.pictures(latents).astype(int)
     assert parts.shape == whole.shape and np.abs(parts - whole).max() <= 1
+
+
+def test_guidance_is_focused_where_sound_acts():
+    change = torch.full((1, 3, 2, 4, 4), 0.1)
+    change[..., 1, 1] = 0.1 * 3**0.5  # three times the median's mean square: half
+    change[..., 2, 2] = -0.5  # twenty-five times: all
+    weights = focused(change, 2.0)[0, 0, 0]
+    assert weights[1, 1] == pytest.approx(0.5) and weights[2, 2] == 1 and weights.sum() == pytest.approx(1.5)
+    assert focused(torch.zeros(1, 3, 2, 4, 4), 2.0).sum() == 0, "no change, nothing to amplify"

@@ -53,8 +53,9 @@ class Studio:
 
             self.enhancer = enhancer.load(champions["enhancer"])
         from components.avatar.pipeline import SyncDreamerPipeline
+        from components.core.device import best_device
 
-        self.pipeline = SyncDreamerPipeline.from_pretrained(champions["avatar"])
+        self.pipeline = SyncDreamerPipeline.from_pretrained(champions["avatar"]).to(best_device())
 
     def make(
         self, image: Path, audio: Path, text: str, out: Path, *, seed: int, steps: int | None, fps: int = FPS

@@ -21,10 +21,11 @@ class Avatar(PythonModel):
     def load_context(self, context: PythonModelContext) -> None:
         """Loads the pipeline."""
         from components.avatar.pipeline import SyncDreamerPipeline
+        from components.core.device import best_device
         from components.core.files import digest_tree
 
         folder = Path(context.artifacts["pipeline"])
-        self.pipeline = SyncDreamerPipeline.from_pretrained(folder)
+        self.pipeline = SyncDreamerPipeline.from_pretrained(folder).to(best_device())
         self.digest = digest_tree(folder)
 
     def predict(

@@ -142,8 +142,9 @@ def _prepare(folders: dict[str, Path], settings: dict[str, Any]) -> None:
     global _encoders
     single_thread()
     from components.avatar.encoders import Encoders, EncoderSettings
+    from components.core.device import best_device
 
-    _encoders = Encoders.load(folders, EncoderSettings(**settings))
+    _encoders = Encoders.load(folders, EncoderSettings(**settings)).to(best_device())
 
 
 def _encode_part(

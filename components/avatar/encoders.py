@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from components.avatar.audio_dynamics import RHYTHM_CUES, rhythm_cues
+from components.avatar.official import OfficialAudio, OfficialText, audio_encoder, text_encoder
 from components.avatar.pipeline_files import ENCODERS, FOLDERS
 from components.avatar.vae import TIME, check_frames
 from components.avatar.vae_training import load_vae
@@ -56,7 +57,6 @@ class Encoders:
         Raises:
             InputError: a folder or file is missing or does not fit.
         """
-        from components.avatar.official import audio_encoder, text_encoder
         from components.perception.identity import IdentityModel
 
         for folder in folders.values():
@@ -70,6 +70,14 @@ class Encoders:
         )
         made.sources = dict(folders)
         return made
+
+    def to(self, device: str | torch.device) -> Encoders:
+        """Moves what may be large, the VAE and official encoders; what comes out of them is on the CPU."""
+        self.vae.to(device)
+        for encoder in (self.text, self.audio):
+            if isinstance(encoder, (OfficialText, OfficialAudio)):
+                encoder.to(device)
+        return self
 
     @classmethod
     def from_pipeline(cls, folder: Path) -> Encoders:
@@ -99,13 +107,18 @@ class Encoders:
         """
         check_frames(len(frames))
         video = torch.from_numpy(np.ascontiguousarray(frames)).permute(3, 0, 1, 2).float() / 127.5 - 1
-        return self.vae.encode(video[None]).latent_dist.mode()[0]
+        return self._encoded(video[None])[0]
 
     @torch.inference_mode()
     def still_latents(self, frames: NDArray[np.uint8]) -> Tensor:
         """(N,C,h,w): each of frames (N,S,S,3) alone."""
         video = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2).float() / 127.5 - 1
-        return self.vae.encode(video[:, :, None]).latent_dist.mode()[:, :, 0]
+        return self._encoded(video[:, :, None])[:, :, 0]
+
+    def _encoded(self, video: Tensor) -> Tensor:
+        """The posterior's mode, float32 on the CPU."""
+        place = {"device": self.vae.device, "dtype": self.vae.dtype}
+        return self.vae.encode(video.to(**place)).latent_dist.mode().float().cpu()
 
     @torch.inference_mode()
     def pictures(self, latents: Tensor) -> NDArray[np.uint8]:
@@ -116,11 +129,12 @@ class Encoders:
         """
         back = getattr(self.vae.config, "decoder_depth", None)
         size = latents.shape[1] if back is None else DECODED_AT_ONCE
+        latents = latents.to(device=self.vae.device, dtype=self.vae.dtype)
         made = []
         for begin in range(0, latents.shape[1], size):
             first = max(0, begin - (back or 0))
             video = self.vae.decode(latents[None, :, first : begin + size]).sample[0]
-            new = video[:, (begin - first) * TIME - (TIME - 1) if begin else 0 :].clamp(-1, 1)
+            new = video[:, (begin - first) * TIME - (TIME - 1) if begin else 0 :].float().cpu().clamp(-1, 1)
             made.append(((new + 1) * 127.5).round().to(torch.uint8).permute(1, 2, 3, 0).contiguous().numpy())
         return made[0] if len(made) == 1 else np.concatenate(made)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +27,10 @@ from components.core.errors import InputError
 from components.core.files import write_json
 from components.core.seeds import derive
 from components.core.vocabulary import REGIONS
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 PREFIX_SHARES = (0.25, 0.15, 0.6)
 """How often 0, 1 or 2 clean latents are given at the start of a window."""
@@ -103,6 +107,7 @@ class GeneratorTask:
 
     def __init__(self, settings: dict[str, Any], root: Path, seed: int, rank: int, ranks: int) -> None:
         self.settings, self.seed = settings, seed
+        self.vae = root / "artifacts" / "vae" / "model"
         folder = root / settings["encode"]
         wanted = (settings["framings"], settings["window"], settings["audio"])
         self.data = LatentClips(folder, ("train",), *wanted)
@@ -247,6 +252,20 @@ class GeneratorTask:
             sums["count"] += len(rows)
         sums["loss"] = sums["diffusion"].clone()
         return sums
+
+    def preview(self) -> NDArray[np.uint8] | None:
+        """A sheet of validation windows, real and made by the weights as they are; None if none is asked."""
+        count = min(self.settings["sample_clips"], self.settings["validation_windows"])
+        if not count:
+            return None
+        from components.avatar.preview import preview
+
+        self.statistics.to(torch.device("cpu"))
+        return preview(
+            self.module, self.flow, self.held, self.statistics, self.vae, self.seed,
+            count=count, window=self.settings["window"], steps=self.settings["sampling_steps"],
+            prefix_noise=self.settings["prefix_noise"],
+        )  # fmt: skip
 
     def validate_untrained(self, rank: int, ranks: int) -> dict[str, Tensor] | None:
         """`validate` on the generator as it was before stage 1 (stage 1 itself starts there)."""

@@ -35,12 +35,17 @@ class OfficialText:
             str(folder / "tokenizer"), local_files_only=True
         )
 
+    def to(self, device: str | torch.device) -> None:
+        """Moves the network."""
+        self.network.to(device)
+
     @torch.inference_mode()
     def encode(self, texts: list[str]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Embeddings (B,L,D), zero where there is no token, and which positions hold one (B,L)."""
         given = self.tokenizer(texts, padding=True, truncation=False, return_tensors="pt")
         mask = given["attention_mask"].bool()
-        hidden = self.network(given["input_ids"], given["attention_mask"]).last_hidden_state.float()
+        here = given.to(self.network.device)
+        hidden = self.network(here["input_ids"], here["attention_mask"]).last_hidden_state.float().cpu()
         return (hidden * mask.unsqueeze(-1)).numpy(), mask.numpy()
 
 
@@ -51,6 +56,10 @@ class OfficialAudio:
         from components.perception.audio import Wav2Vec2
 
         self.encoder = Wav2Vec2(folder)
+
+    def to(self, device: str | torch.device) -> None:
+        """Moves the network."""
+        self.encoder.network.to(device)
 
     @property
     def width(self) -> int:

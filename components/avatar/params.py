@@ -160,6 +160,9 @@ class TrainParams(LoopParams):
     validate_every: int = Field(
         0, ge=0, description="Steps between validations; 0: at the start and the end only."
     )
+    sample_clips: int = optional(
+        4, ge=0, description="Held-out clips that are generated at each validation in between, to look at."
+    )
 
 
 class TrainStage1Params(TrainParams):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
@@ -81,6 +81,12 @@ class SyncDreamerPipeline(DiffusionPipeline):
         self.statistics.save(folder / STATISTICS)
         write_json(folder / AVATAR, self.settings)
         write_index(folder)
+
+    def to(self, *args: Any, **kwargs: Any) -> Self:
+        """As `DiffusionPipeline.to`, with the encoders."""
+        moved = super().to(*args, **kwargs)
+        self.encoders.to(self.transformer.device)
+        return moved
 
     @property
     def size(self) -> int:

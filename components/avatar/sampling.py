@@ -31,8 +31,9 @@ class Guidance:
 @dataclass(frozen=True)
 class Conditions:
     """Of B clips: reference (B,C,1,h,w) as the transformer sees it, image_tokens (B,M,D), text (B,L,D),
-    audio: B tensors (T,A), noise: (B,C,F,h,w), spread: (C,1,h,w) standard deviation of what is diffused,
-    first: (B,C,1,h,w) the reference itself as the first latent, the video's given beginning."""
+    audio: B tensors (T,A), none for a generator that hears nothing, noise: (B,C,F,h,w), spread: (C,1,h,w)
+    standard deviation of what is diffused, first: (B,C,1,h,w) the reference itself as the first latent, the
+    video's given beginning."""
 
     reference: Tensor
     image_tokens: Tensor
@@ -41,6 +42,12 @@ class Conditions:
     noise: Tensor
     spread: Tensor
     first: Tensor
+
+    def to(self, device: torch.device) -> Conditions:
+        """The same on a device."""
+        audio = [track.to(device) for track in self.audio]
+        tensors = {name: one.to(device) for name, one in vars(self).items() if isinstance(one, Tensor)}
+        return Conditions(audio=audio, **tensors)
 
 
 def windows(frames: int, window: int, overlap: int = OVERLAP) -> Iterator[tuple[int, int]]:
@@ -72,27 +79,30 @@ def sample(
 
     progress: called with (windows done, windows).
     """
+    place = generator.transformer.device
+    conditions = conditions.to(place)
     noise = conditions.noise
     frames = noise.shape[2]
     plan = list(windows(frames, window))
-    made = torch.zeros(*noise.shape[:2], plan[-1][0] + window, *noise.shape[3:])
+    made = torch.zeros(*noise.shape[:2], plan[-1][0] + window, *noise.shape[3:], device=place)
     made[:, :, :1] = conditions.first
     carried = (
         made.clone()
     )  # what windows are begun with: guidance exaggerates, and would do so again and again
     extra = made.shape[2] - frames
     noise = torch.cat([noise, noise[:, :, :extra]], 2) if extra > 0 else noise[:, :, : made.shape[2]]
-    times = flow.times(steps)
+    times = flow.times(steps).to(place)
     margin = generator.transformer.audio_margin
-    identity = generator.identity(conditions.image_tokens)
+    identity = generator.identity(conditions.image_tokens.to(generator.transformer.dtype))
     for done, (start, given) in enumerate(plan):
         part = slice(start, start + window)
         begun, known = noise[:, :, part].clone(), carried[:, :, part]
-        audio = torch.stack([audio_window(track, start, window, margin) for track in conditions.audio])
+        heard = [audio_window(track, start, window, margin) for track in conditions.audio]
+        audio = torch.stack(heard) if heard else None
         x_t = begun.clone()
         for now, after in zip(times[:-1], times[1:], strict=True):
             t = now.expand(window).clone()
-            t[:given] = torch.minimum(now, torch.tensor(prefix_noise))
+            t[:given] = now.clamp(max=prefix_noise)
             level = t[:given].view(-1, 1, 1)
             x_t[:, :, :given] = flow.add_noise(known[:, :, :given], begun[:, :, :given], level)
             x0, plain = _guided(generator, flow, x_t, t, given, conditions, identity, audio, guidance)
@@ -102,37 +112,40 @@ def sample(
         carried[:, :, new] = plain[:, :, given:]
         if progress is not None:
             progress(done + 1, len(plan))
-    return made[:, :, :frames]
+    return made[:, :, :frames].cpu()
 
 
 def _guided(
     generator: Generator, flow: FlowMatching, x_t: Tensor, t: Tensor, given: int, conditions: Conditions,
-    identity: Tensor | None, audio: Tensor, guidance: Guidance,
+    identity: Tensor | None, audio: Tensor | None, guidance: Guidance,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """x0 with guidance, `c + Σ (s-1)(c - c without that modality)`, and c itself; all passes in one batch."""
     scales = (guidance.text, guidance.identity, guidance.audio)
     left_out = [index for index, scale in enumerate(scales) if scale != 1]
     passes, batch = 1 + len(left_out), len(x_t)
-    present = torch.ones(passes, batch, 3)
+    transformer = generator.transformer
+    place = {"device": x_t.device, "dtype": transformer.dtype}
+    present = torch.ones(passes, batch, 3, **place)
     for row, index in enumerate(left_out, 1):
         present[row, :, index] = 0
     present = present.flatten(0, 1)
 
     def again(tensor: Tensor) -> Tensor:
-        return tensor.repeat(passes, *[1] * (tensor.ndim - 1))
+        return tensor.to(transformer.dtype).repeat(passes, *[1] * (tensor.ndim - 1))
 
-    output = generator.transformer(
+    output = transformer(
         again(flow.to_input(x_t, t[:, None, None], conditions.spread)),
         t.expand(passes * batch, -1) * 1000.0,
         again(conditions.text) * present[:, :1, None],
-        given=torch.full((passes * batch,), given),
+        given=torch.full((passes * batch,), given, device=x_t.device),
         reference=again(conditions.reference),
         identity=None if identity is None else again(identity),
         identity_present=present[:, 1] if guidance.identity != 1 else None,
-        audio=again(audio),
+        audio=None if audio is None else again(audio),
         audio_present=present[:, 2] if guidance.audio != 1 else None,
     )
-    x0 = flow.to_x0(output.sample, again(x_t), t[:, None, None], conditions.spread).unflatten(
+    noisy = x_t.repeat(passes, 1, 1, 1, 1)
+    x0 = flow.to_x0(output.sample.float(), noisy, t[:, None, None], conditions.spread).unflatten(
         0, (passes, batch)
     )
     result = x0[0].clone()

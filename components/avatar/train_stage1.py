@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 from typing import Any
 
 from components.avatar.params import TrainParams, TrainStage1Params
-from components.avatar.training import HISTORY, RESULT, Job, loop_settings, per_rank, train
+from components.avatar.training import HISTORY, RESULT, SAMPLES, Job, loop_settings, per_rank, train
 from components.core.files import digest_tree
 from components.core.paths import Workspace, require
 from components.core.seeds import derive
@@ -38,15 +39,23 @@ def run(params: TrainStage1Params, workspace: Workspace, seed: int) -> None:
     result = train(job, workspace.state("train_stage1"), workspace.root)
     out = workspace.artifacts("train_stage1")
     shutil.copytree(result / RESULT, out, dirs_exist_ok=True)
+    keep_history(result, out)
+
+
+def keep_history(result: Path, out: Path) -> None:
+    """Copies the losses, and the sheets of samples where there are any."""
     shutil.copy(result / HISTORY, out / HISTORY)
+    if (result / SAMPLES).exists():
+        shutil.copytree(result / SAMPLES, out / SAMPLES)
 
 
 def task_settings(params: TrainParams) -> dict[str, Any]:
     """What both stages tell the task."""
     names = (
         "window", "batch", "drop", "prefix_noise", "localization_weight", "gradient_checkpointing",
-        "validation_windows",
+        "validation_windows", "sample_clips",
     )  # fmt: skip
     settings = {name: getattr(params, name) for name in names}
+    settings["sampling_steps"] = getattr(params, "sampling_steps", 1)
     settings["drop_text"] = params.drop if params.drop_text is None else params.drop_text
     return settings | {"encode": "artifacts/encode", "per_rank": per_rank(params.batch, params.ranks)}

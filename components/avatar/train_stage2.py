@@ -8,8 +8,8 @@ from pathlib import Path
 from components.avatar.encode import encoder_folders
 from components.avatar.params import TrainStage2Params
 from components.avatar.pipeline_files import AVATAR, ENCODERS, FOLDERS, STATISTICS, write_index
-from components.avatar.train_stage1 import TASK, task_settings
-from components.avatar.training import HISTORY, RESULT, Job, loop_settings, train
+from components.avatar.train_stage1 import TASK, keep_history, task_settings
+from components.avatar.training import RESULT, Job, loop_settings, train
 from components.core.files import digest_tree, read_json, write_json
 from components.core.paths import Workspace, require
 from components.core.seeds import derive
@@ -47,7 +47,7 @@ def run(params: TrainStage2Params, workspace: Workspace, seed: int) -> None:
     metrics["validation_loss_ratio"] = metrics["validation_loss_end"] / metrics["validation_loss_untrained"]
     write_json(out / "metrics.json", metrics)
     shutil.copy(result / RESULT / "new_tensors.json", out / "new_tensors.json")
-    shutil.copy(result / HISTORY, out / HISTORY)
+    keep_history(result, out)
 
 
 def _assemble(params: TrainStage2Params, workspace: Workspace, trained: Path, pipeline: Path) -> None:

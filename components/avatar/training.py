@@ -22,8 +22,8 @@ from components.core.paths import Workspace
 from components.core.progress import say
 from components.storage.mirror import FINISHED, Snapshot, mirrored
 
-JOB, DONE, RESULT, HISTORY, CHECKPOINTS, FAILURE = (
-    "job.json", "done.json", "result", "history.jsonl", "checkpoints", "failure-%d.json",
+JOB, DONE, RESULT, HISTORY, CHECKPOINTS, FAILURE, SAMPLES = (
+    "job.json", "done.json", "result", "history.jsonl", "checkpoints", "failure-%d.json", "samples",
 )  # fmt: skip
 WHOLE = "whole"
 """File in the checkpoints' folder: names the newest one that every rank has finished. (DeepSpeed writes its
@@ -36,8 +36,8 @@ SOURCES = (
         ROOM / f"{name}.py"
         for name in (
             "audio_dynamics", "averages", "backbones", "clips", "conditioning", "data", "generator",
-            "localization_loss", "transformer", "transformer_cogvideox", "vae", "vae_training",
-            "visual_adapter", "worker",
+            "localization_loss", "preview", "sampling", "transformer", "transformer_cogvideox", "vae",
+            "vae_training", "visual_adapter", "worker",
         )
     ),
 )  # fmt: skip

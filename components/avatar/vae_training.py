@@ -108,6 +108,9 @@ class VaeTask:
         )
         return picture, weight.transpose(0, 1)
 
+    def preview(self) -> None:
+        """Nothing to look at before the end."""
+
     def _start_from_components(self) -> None:
         import torch
         import torch.distributed as dist

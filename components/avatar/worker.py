@@ -22,7 +22,17 @@ from torch import Tensor, nn  # noqa: E402
 from components.avatar.averages import make_average, whole_weights  # noqa: E402
 from components.avatar.data import on_device  # noqa: E402
 from components.avatar.reshard import is_universal  # noqa: E402
-from components.avatar.training import CHECKPOINTS, DONE, FAILURE, HISTORY, JOB, RESULT, WHOLE, Job  # noqa: E402
+from components.avatar.training import (  # noqa: E402
+    CHECKPOINTS,
+    DONE,
+    FAILURE,
+    HISTORY,
+    JOB,
+    RESULT,
+    SAMPLES,
+    WHOLE,
+    Job,
+)
 from components.core.errors import SyncDreamerError  # noqa: E402
 from components.core.files import (  # noqa: E402
     append_jsonl,
@@ -32,6 +42,7 @@ from components.core.files import (  # noqa: E402
     write_json,
     write_text,
 )
+from components.core.media import write_image  # noqa: E402
 from components.core.progress import track  # noqa: E402
 from components.core.seeds import derive, seed_everything, single_thread  # noqa: E402
 
@@ -53,6 +64,9 @@ class Task(Protocol):
 
     def validate(self, module: nn.Module, rank: int, ranks: int) -> Losses:
         """Sums over this rank's share of the validation samples, with their "count"."""
+
+    def preview(self) -> Any:
+        """A picture (H,W,3) uint8 of what the weights make now, or None; alike in every rank."""
 
     def validate_untrained(self, rank: int, ranks: int) -> Losses | None:
         """The same of the weights before any training, or None where that is the start itself."""
@@ -188,12 +202,16 @@ class Loop:
         count = values.pop("count")
         return {name: float(f"{value / count:.6g}") for name, value in values.items()}
 
-    def _validate(self) -> dict[str, float]:
+    def _validate(self, shown: bool = False) -> dict[str, float]:
+        """shown: also writes samples/step-<step>.png, if the task has something to look at."""
         if self.average is not None:
             self.average.swap()
         self.module.eval()
         with torch.no_grad():
             sums = self.task.validate(self.module, self.rank, self.ranks)
+        sheet = self.task.preview() if shown else None  # every rank: under ZeRO 3 weights are gathered
+        if sheet is not None and self.rank == 0:
+            write_image(self.folder / SAMPLES / f"step-{self.done:06d}.png", sheet)
         self.module.train()
         if self.average is not None:
             self.average.swap()
@@ -221,7 +239,7 @@ class Loop:
                 }
                 self.totals = {}
                 if self.done == job.steps or (job.validate_every and self.done % job.validate_every == 0):
-                    line |= self._validate()
+                    line |= self._validate(shown=bool(job.validate_every))
                 self._log(line)
             if self.done % job.loop["checkpoint_every"] == 0 and self.done < job.steps:
                 self._checkpoint()

@@ -23,11 +23,12 @@ class Studio:
 
     def __init__(self, workspace: Workspace, params: EvaluateParams) -> None:
         from components.avatar.pipeline import SyncDreamerPipeline
+        from components.core.device import best_device
 
         self.workspace = workspace
         self.options: dict[str, Any] = {"steps": params.steps, "guidance_audio": params.guidance_audio}
         folder = require(workspace.artifacts("train_stage2", "pipeline"), "syncdreamer stage train_stage2")
-        self.pipeline = SyncDreamerPipeline.from_pretrained(folder)
+        self.pipeline = SyncDreamerPipeline.from_pretrained(folder).to(best_device())
         self._enhancer: Any = None
 
     @property

@@ -197,10 +197,10 @@ class Wav2Vec2:
 
         hooks = [layer.register_forward_hook(keep) for layer in net.encoder.layers]
         with torch.inference_mode():
-            extracted = net.feature_extractor(torch.from_numpy(array)[None])
+            extracted = net.feature_extractor(torch.from_numpy(array)[None].to(net.device))
             extracted = F.interpolate(extracted, size=frames, mode="linear", align_corners=True)
             hidden, _ = net.feature_projection(extracted.transpose(1, 2))
             net.encoder(hidden)
         for hook in hooks:
             hook.remove()
-        return torch.stack(layers, dim=2)[0].numpy()
+        return torch.stack(layers, dim=2)[0].float().cpu().numpy()

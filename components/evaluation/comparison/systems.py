@@ -77,11 +77,12 @@ def generate(generator: Generator, cases: Sequence[Case], seeds: Iterable[int], 
 
 def _generate(generator: Generator, todo: Sequence[tuple[Case, int, Path]]) -> dict[Path | None, str]:
     from components.avatar.pipeline import SyncDreamerPipeline
+    from components.core.device import best_device
     from components.core.seeds import seed_everything, single_thread
 
     single_thread()
     seed_everything(0)  # a clip's noise comes from its own seed
-    pipeline = SyncDreamerPipeline.from_pretrained(generator.pipeline)
+    pipeline = SyncDreamerPipeline.from_pretrained(generator.pipeline).to(best_device())
     options: dict[str, Any] = {"steps": generator.steps, "guidance_audio": generator.guidance_audio}
     refused: dict[Path | None, str] = {}
     for begin in range(0, len(todo), BATCH):

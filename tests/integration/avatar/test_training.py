@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import threading
 import time
@@ -14,8 +15,10 @@ from safetensors.torch import load_file
 
 from components.avatar.params import TrainStage1Params
 from components.avatar.train_stage1 import run
+from components.avatar.vae import PatchVAE
 from components.core.errors import InputError, SyncDreamerError
 from components.core.files import digest_file, read_jsonl
+from components.core.media import read_image
 from components.core.paths import Workspace
 
 MODEL = {
@@ -134,6 +137,21 @@ def test_latents_that_make_the_loss_infinite_are_named(workspace):
     params = TrainStage1Params.model_validate(TINY | wild)
     with pytest.raises(SyncDreamerError, match=r"at step \d+; clips of the batch: 0{15}"):
         run(params, workspace, 7)
+
+
+def test_validations_in_between_leave_sheets_to_look_at(workspace):
+    """Real and made, one over the other, of each held-out clip; the weights are those without sheets."""
+    PatchVAE(channels=6, width=8).save_pretrained(workspace.artifacts("vae", "model"))
+    params = TrainStage1Params.model_validate(SHORT | {"steps": 8, "validate_every": 4, "ranks": 1})
+    run(params.model_copy(update={"sample_clips": 0}), workspace, 7)
+    plain = digest_file(workspace.artifacts("train_stage1", TRANSFORMER))
+    assert not workspace.artifacts("train_stage1", "samples").exists()
+    shutil.rmtree(workspace.artifacts("train_stage1"))
+    run(params.model_copy(update={"sample_clips": 2}), workspace, 7)
+    sheets = sorted(workspace.artifacts("train_stage1", "samples").iterdir())
+    assert [sheet.name for sheet in sheets] == ["step-000004.png", "step-000008.png"]
+    assert read_image(sheets[0]).shape == (2 * 2 * 32, 7 * 32, 3)
+    assert digest_file(workspace.artifacts("train_stage1", TRANSFORMER)) == plain
 
 
 def test_a_batch_that_does_not_divide_is_told(workspace):

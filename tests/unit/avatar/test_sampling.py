@@ -16,7 +16,8 @@ from components.avatar.generator import Generator
 from components.avatar.portrait import InputWarning, check_audio, check_text, frame_portrait
 from components.avatar.sampling import Conditions, Guidance, focused, sample, windows
 from components.avatar.scheduler.flow import FlowMatching
-from components.avatar.transformer import SyncDreamerOutput
+from components.avatar.transformer import SyncDreamerOutput, SyncDreamerTransformer3DModel
+from components.avatar.visual_adapter import VisualAdapter
 from components.core.errors import InputError
 
 
@@ -34,6 +35,7 @@ class _Mean(torch.nn.Module):
 
     audio_margin = 0
     config = SimpleNamespace(identity_dim=1)
+    device, dtype = torch.device("cpu"), torch.float32
 
     def __init__(self):
         super().__init__()
@@ -161,3 +163,40 @@ def test_guidance_is_focused_where_sound_acts():
     weights = focused(change, 2.0)[0, 0, 0]
     assert weights[1, 1] == pytest.approx(0.5) and weights[2, 2] == 1 and weights.sum() == pytest.approx(1.5)
     assert focused(torch.zeros(1, 3, 2, 4, 4), 2.0).sum() == 0, "no change, nothing to amplify"
+
+
+def _small(frames: int = 10) -> tuple[Generator, Conditions]:
+    torch.manual_seed(0)
+    body = SyncDreamerTransformer3DModel(
+        patch_size=(1, 2, 2), num_attention_heads=2, attention_head_dim=24, in_channels=8, out_channels=8,
+        text_dim=16, freq_dim=32, ffn_dim=64, num_layers=2, reference_channels=8, identity_dim=32,
+        audio_dim=12, audio_window=3, audio_context=2, continues=True,
+    )  # fmt: skip
+    still = (1, 8, 1, 8, 8)
+    conditions = Conditions(
+        torch.randn(still), torch.randn(1, 17, 20), torch.randn(1, 6, 16), [torch.randn(37, 12)],
+        torch.randn(1, 8, frames, 8, 8), torch.ones(8, 1, 8, 8), torch.randn(still),
+    )  # fmt: skip
+    return Generator(body, VisualAdapter(20, 32, heads=4)).eval(), conditions
+
+
+def _sampled(generator: Generator, conditions: Conditions) -> torch.Tensor:
+    flow, guidance = FlowMatching(3.0, "preconditioned", 1.5), Guidance(2.0, 4.0, 2.0, 2.0)
+    return sample(generator, flow, conditions, guidance, steps=2, window=6, prefix_noise=0.1)
+
+
+def test_sampling_follows_the_generator_to_another_device():
+    """Without an accelerator: the meta device refuses to mix with the CPU as one would. The end is reached,
+    where nothing can be brought back from it."""
+    generator, conditions = _small()
+    with pytest.raises(NotImplementedError, match="Cannot copy out of meta tensor") as told:
+        _sampled(generator.to("meta"), conditions)
+    assert "made[:, :, :frames].cpu()" in str(told.traceback[-1].statement)
+
+
+def test_sampling_in_bf16_comes_close_to_float32():
+    generator, conditions = _small()
+    exact = _sampled(generator, conditions)
+    rough = _sampled(generator.to(torch.bfloat16), conditions)
+    assert rough.dtype == torch.float32
+    assert (rough - exact).square().mean() < 1e-3 * exact.square().mean()

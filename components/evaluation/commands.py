@@ -112,9 +112,13 @@ def ablate(
         str, typer.Option(help="S1,S2: optimizer steps of both stages; empty: those of params.yaml")
     ] = "",
     workers: Annotated[int, typer.Option(min=0, help="processes that measure; 0: one a core")] = 0,
+    parallel: Annotated[int, typer.Option(min=0, help="trainings at once; 0: one a core")] = 0,
     out: Annotated[Path, typer.Option(help="folder for leaderboard.json, items.parquet, index.html")] = Path(
         "state/ablations/report"
     ),
+    keep: Annotated[
+        Path | None, typer.Option(help="also write README.md, ablation.json and pictures here, to commit")
+    ] = None,
 ) -> None:
     """Train the generator without each part, and say which differences are significant."""
     from components.core.errors import InputError
@@ -131,8 +135,13 @@ def ablate(
     workspace = find_workspace()
     target = out if out.is_absolute() else workspace.root / out
     names = tuple(filter(None, (name.strip() for name in without.split(","))))
-    result = run(Request(load_suite(suite), names, seeds, overrides, workers=workers), workspace, target)
+    request = Request(
+        load_suite(suite), names, seeds, overrides, workers=workers, parallel=parallel,
+        keep=None if keep is None else workspace.root / keep,
+    )  # fmt: skip
+    result = run(request, workspace, target)
     for row in result["ablation"]["rows"]:
         figures = f"{row['without_shown']:>8} → {row['with_shown']:<8}"
         typer.echo(f"{row['part']:28}{row['title']:28}{figures}{row['reading']}")
-    typer.echo(f"wrote {target / 'index.html'}")
+    typer.echo("\n".join(result["ablation"]["words"]))
+    typer.echo(f"wrote {target / 'index.html'}" + ("" if keep is None else f" and {keep / 'README.md'}"))

@@ -13,14 +13,24 @@ from components.core.paths import Workspace, require
 from components.core.progress import say
 from components.core.seeds import derive
 from components.evaluation.ablations import analysis
-from components.evaluation.ablations.variants import ENHANCER, FULL, base_seed, parts_named, train, training
+from components.evaluation.ablations.lanes import Lane, expected_minutes, lanes, run_lanes
+from components.evaluation.ablations.publish import keep
+from components.evaluation.ablations.variants import (
+    ENHANCER,
+    FULL,
+    base_seed,
+    kept,
+    parts_named,
+    pipeline_of,
+    training,
+)
 from components.evaluation.comparison.catalogue import REFERENCE_ROWS
 from components.evaluation.comparison.compare import publish
 from components.evaluation.comparison.measures import Options
 from components.evaluation.comparison.scoring import Scored, networks, score
 from components.evaluation.comparison.systems import Generator, generate, reference_rows
 from components.evaluation.peers.runner import Made
-from components.evaluation.report import figures, published
+from components.evaluation.report import published
 from components.evaluation.suites.case import Case
 from components.evaluation.suites.declaration import Suite
 from components.evaluation.suites.freeze import freeze
@@ -31,7 +41,8 @@ MANUAL = "manual"
 @dataclass(frozen=True)
 class Request:
     """without: parts to leave out, one at a time. seeds: trainings of each variant; the first has the seed of
-    params.yaml. overrides: stage → parameters for all variants alike (a shorter training, say)."""
+    params.yaml. overrides: stage → parameters for all variants alike (a shorter training, say). parallel:
+    trainings at once, 0: one a core. keep: a folder for table and pictures, to be committed."""
 
     suite: Suite
     without: tuple[str, ...]
@@ -41,10 +52,12 @@ class Request:
     resamples: int = 2000
     level: float = 0.95
     workers: int = 0
+    parallel: int = 0
+    keep: Path | None = None
 
 
 def ablate(request: Request, workspace: Workspace, out: Path) -> dict[str, Any]:
-    """Writes leaderboard.json (with `ablation`), items.parquet, pictures and index.html into `out`.
+    """Writes leaderboard.json (with `ablation`), items.parquet, README.md, pictures, index.html into `out`.
 
     Raises:
         InputError: a part is unknown, or an upstream artifact is missing.
@@ -57,31 +70,57 @@ def ablate(request: Request, workspace: Workspace, out: Path) -> dict[str, Any]:
     first = base_seed(workspace)
     seeds = [first, *(derive(first, "ablation", place) % 2**31 for place in range(1, request.seeds))]
     trained = [FULL, *(name for name, part in parts.items() if part.changes)]
-    say(f"  {len(trained)} variants × {len(seeds)} seeds, {len(cases)} cases")
+    work = _work(request, workspace, cases, seeds, trained, prompts=ENHANCER in parts)
+    at_once = lanes(request.parallel)
+    references = reference_rows(cases)
+    minutes = expected_minutes(work, len(references), workspace, at_once)
+    done = sum(kept(lane.job, workspace) for lane in work)
+    say(f"  {len(trained)} variants × {len(seeds)} seeds = {len(work)} trainings ({done} done before), "
+        f"{at_once} at once; {len(cases)} cases")  # fmt: skip
+    say(f"  expected: about {minutes:.0f} min on a quiet machine; stopped, the same command goes on")
+    run_lanes(work, workspace, at_once)
     state = workspace.state("compare", "runs")
-    made: list[Made] = []
-    pipelines: dict[int, Path] = {}
-    for place, seed in enumerate(seeds):  # seed by seed: an early look has every variant
-        for variant in trained:
-            folder = train(training(workspace, variant, seed, request.overrides), workspace)
-            made += _spoken(variant, folder, cases, seed, state)
-            if variant == FULL:
-                pipelines[seed] = folder
-        say(f"  seed {place + 1} of {len(seeds)} done")
-    if ENHANCER in parts:
-        manual = _manual(cases, workspace)
+    made = [one for lane in work for one in _spoken(lane, workspace, state)]
+    scored = score([*made, *references], cases, workspace, request.options, request.workers)
+    shown = {lane.job.variant: pipeline_of(lane.job, workspace) for lane in work if lane.job.seed == first}
+    return _published(request, workspace, out, scored, seeds, shown, cases)
+
+
+def _work(
+    request: Request,
+    workspace: Workspace,
+    cases: Sequence[Case],
+    seeds: Sequence[int],
+    variants: Sequence[str],
+    *,
+    prompts: bool,
+) -> list[Lane]:
+    """Every training with what it says, seed by seed; the noise depends on the seed, not on the variant.
+
+    prompts: the whole system also says the cases with the other prompts.
+    """
+    other = {}
+    if prompts:
         minimal = [replace(case, prompt=case.instruction) for case in cases]
-        for seed, folder in pipelines.items():
-            made += _spoken(ENHANCER, folder, minimal, seed, state)
-            made += _spoken(MANUAL, folder, manual, seed, state)
-    made += reference_rows(cases)
-    scored = score(made, cases, workspace, request.options, request.workers)
-    return _published(request, workspace, out, scored, seeds, pipelines[first], cases)
+        other = {ENHANCER: minimal, MANUAL: _manual(cases, workspace)}
+    return [
+        Lane(
+            training(workspace, variant, seed, request.overrides),
+            {variant: list(cases)} | (other if variant == FULL else {}),
+        )
+        for seed in seeds
+        for variant in variants
+    ]
 
 
-def _spoken(variant: str, pipeline: Path, cases: Sequence[Case], seed: int, state: Path) -> list[Made]:
-    """The cases by a variant; the noise depends on the seed, not on the variant."""
-    return generate(Generator(variant, pipeline), cases, [seed], state)
+def _spoken(lane: Lane, workspace: Workspace, state: Path) -> list[Made]:
+    """What a lane's process has said (a case that was refused is asked again, for its reason)."""
+    pipeline = pipeline_of(lane.job, workspace)
+    return [
+        one
+        for name, cases in lane.speeches.items()
+        for one in generate(Generator(name, pipeline), cases, [lane.job.seed], state)
+    ]
 
 
 def _manual(cases: Sequence[Case], workspace: Workspace) -> list[Case]:
@@ -109,9 +148,10 @@ def _published(
     out: Path,
     scored: Sequence[Scored],
     seeds: Sequence[int],
-    pipeline: Path,
+    shown: Mapping[str, Path],
     cases: Sequence[Case],
 ) -> dict[str, Any]:
+    """shown: variant → its pipeline with the first seed, for pictures."""
     from components.evaluation.ablations.pictures import draw
 
     parts = parts_named(request.without)
@@ -125,6 +165,7 @@ def _published(
     )  # fmt: skip
     ablation: dict[str, Any] = {
         "seeds": len(seeds),
+        "words": analysis.in_words(rows, len(seeds), len(cases), request.level),
         "rows": [analysis.for_people(row) for row in rows],
         "published": "Published, not measured here: " + published.ABLATION,
         "prompts": [],
@@ -135,17 +176,12 @@ def _published(
         kinds = {"enhanced": groups[FULL], "manual": groups[MANUAL], "minimal": groups[ENHANCER]}
         ablation["prompt_names"] = list(kinds)
         ablation["prompts"] = [
-            row | {"cells": [_share(row["means"][kind], row["unit"]) for kind in kinds]}
+            row | {"cells": [analysis.shown(row["means"][kind], row["unit"]) for kind in kinds]}
             for row in analysis.prompt_rows(kinds, derive(seed, "prompts"), request.resamples, request.level)
         ]
         titles[MANUAL] = "manual prompt"
-    traced = next((one for one in groups[FULL] if one.made.seed == seeds[0] and one.arrays), None)
-    if traced is None:
-        raise InputError(
-            "no case of the whole system could be generated and measured; see the messages above"
-        )
-    pictures = draw(pipeline, traced, groups.get("ground_truth", []), out / "pictures")
-    return publish(
+    pictures = draw(shown, groups, seeds[0], {name: titles[name] for name in shown}, out / "pictures")
+    result = publish(
         scored, out, workspace, titles | REFERENCE_ROWS, request.options,
         title="Ablations",
         lead=f"The generator trained without each part, {len(seeds)} seeds each, on {len(cases)} cases of "
@@ -153,14 +189,15 @@ def _published(
         against=FULL,
         protocol={
             "suite": request.suite.name, "cases": len(cases), "seeds": list(seeds),
-            "trained_anew": "both stages of the generator; VAE, encoders, latents and enhancer are shared",
+            "trained_anew": "both stages of the generator, one rank each; data, VAE, encoders, latents and "
+            "enhancer are shared, and every part is compared with the same trainings of the whole system",
             "overrides": {stage: str(values) for stage, values in request.overrides.items()} or "none",
             "how": "each variant and seed in a linked workspace, by the stages' own functions (no gates)",
         },
         resamples=request.resamples, level=request.level, seed=seed, more={"ablation": ablation},
         pictures=pictures,
     )  # fmt: skip
-
-
-def _share(value: float | None, unit: str) -> str:
-    return figures.short(round(100 * value, 2) if unit == "share" and value is not None else value)
+    keep(result, pictures, out)
+    if request.keep is not None:
+        keep(result, pictures, request.keep)
+    return result

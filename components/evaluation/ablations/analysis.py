@@ -109,16 +109,45 @@ def judge(rows: Sequence[dict[str, Any]], level: float) -> list[dict[str, Any]]:
     return judged
 
 
+def in_words(rows: Sequence[Mapping[str, Any]], seeds: int, clips: int, level: float) -> list[str]:
+    """What the judged rows allow to say, part by part: which differences are significant, which are not."""
+    if seeds < 2:
+        return ["One training of each variant: no difference can be judged."]
+    sentences = []
+    for part in dict.fromkeys(row["part"] for row in rows):
+        here = [row for row in rows if row["part"] == part]
+        found = [
+            f"{row['title']} {shown(row['without'], row['unit'])} → {shown(row['with'], row['unit'])} "
+            f"({'better' if row['reading'].endswith('helps') else 'worse'} with it, difference "
+            f"{shown(row['difference'], row['unit'])}, {100 * level:g}% interval "
+            f"{shown(row['low'], row['unit'])} … {shown(row['high'], row['unit'])})"
+            for row in here if row["significant"]
+        ]  # fmt: skip
+        none = [row["title"] for row in here if not row["significant"] and row["low"] is not None]
+        missing = [row["title"] for row in here if row["low"] is None]
+        text = f"{part}: " + (
+            f"significant: {'; '.join(found)}. " if found else "no significant difference. "
+        )
+        if none:
+            text += f"Not significant ({seeds} trainings, {clips} clips): {', '.join(none)}. "
+        if missing:
+            text += f"Not measured: {', '.join(missing)}."
+        sentences.append(text.strip())
+    return sentences
+
+
+def shown(value: float | None, unit: str) -> str:
+    """A number as text; shares as per cent."""
+    return figures.short(round(100 * value, 2) if unit == "share" and value is not None else value)
+
+
 def for_people(row: Mapping[str, Any]) -> dict[str, Any]:
     """The row with its numbers as text."""
-
-    def shown(value: float | None) -> str:
-        return figures.short(round(100 * value, 2) if row["unit"] == "share" and value is not None else value)
-
+    unit = row["unit"]
     return dict(row) | {
-        "with_shown": shown(row["with"]), "without_shown": shown(row["without"]),
-        "difference_shown": shown(row["difference"]),
-        "interval": "" if row["low"] is None else f"{shown(row['low'])} … {shown(row['high'])}",
+        "with_shown": shown(row["with"], unit), "without_shown": shown(row["without"], unit),
+        "difference_shown": shown(row["difference"], unit),
+        "interval": "" if row["low"] is None else f"{shown(row['low'], unit)} … {shown(row['high'], unit)}",
         "p_shown": figures.short(row["p_adjusted"]),
     }  # fmt: skip
 

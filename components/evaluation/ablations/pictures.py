@@ -2,64 +2,99 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from components.core.errors import InputError
 from components.core.media import FPS, read_audio, read_image
-from components.evaluation.comparison.measures import peaks
+from components.evaluation.ablations.variants import FULL
+from components.evaluation.comparison.measures import peaks, standard
 from components.evaluation.comparison.scoring import Scored
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 DPI = 110
-MADE, TRUTH, SOUND = "#5446d8", "#0b8a7c", "#b9c0d4"
+MADE, TRUTH, WITHOUT, SOUND = "#5446d8", "#0b8a7c", "#c2410c", "#b9c0d4"
+
+
+TIMES = 8
+"""Frames of a video in the strip of examples."""
 
 
 def draw(
-    pipeline: Path, example: Scored, truths: Sequence[Scored], folder: Path
+    pipelines: Mapping[str, Path],
+    groups: Mapping[str, Sequence[Scored]],
+    seed: int,
+    titles: Mapping[str, str],
+    folder: Path,
 ) -> list[tuple[str, str, Path]]:
     """Writes the pictures of one case; returns (title, explanation, file) of each.
 
     A generator without the part that a picture shows has no such picture.
+
+    Args:
+        pipelines: variant → its trained pipeline; "full" is the whole system.
+        groups: variant or reference row → its measured videos.
+        titles: variant → name for people.
+
+    Raises:
+        InputError: no video of the whole system could be made and measured.
     """
     from components.avatar.pipeline import SyncDreamerPipeline
 
+    def of(variant: str, case: str) -> Scored | None:
+        seeds = (seed, 0)  # reference rows have no seed
+        here = (one for one in groups.get(variant, ()) if one.case.id == case and one.made.seed in seeds)
+        return next((one for one in here if one.arrays and one.made.video), None)
+
+    example = next((one for one in groups[FULL] if one.made.seed == seed and one.arrays), None)
+    if example is None:
+        raise InputError("no case of the whole system could be made and measured; see the messages above")
     folder.mkdir(parents=True, exist_ok=True)
-    loaded = SyncDreamerPipeline.from_pretrained(pipeline)
     case = example.case
     picture, samples = read_image(case.path("image")), read_audio(case.path("audio"))[: case.frames * 640]
-    made = []
-    if loaded.transformer.config.identity_dim:
-        maps = attention_maps(loaded, picture, samples, case.prompt, example.made.seed)
-        path = folder / "attention.png"
-        _draw_attention(maps, path)
-        made.append((
-            "Where identity tokens look",
-            "Top: attention of each identity token over the 4×4 places of the reference. Bottom: attention "
-            "of the generated picture's places on that token (mean over frames, heads and localized blocks). "
-            "Regions are what the localization loss asks for.",
-            path,
-        ))  # fmt: skip
-    weights = audio_weights(loaded, samples, case.frames)
+    strip = {"ground truth": of("ground_truth", case.id)}
+    strip |= {titles[name]: of(name, case.id) for name in pipelines}
+    made = [(
+        "The same clip from every variant",
+        "One case of a person that no model saw, at even times; the mouth is what to look at.",
+        _draw_strip({name: one for name, one in strip.items() if one}, folder / "examples.png"),
+    )]  # fmt: skip
+    weights = None
+    for variant in (FULL, "localization"):
+        if variant not in pipelines:
+            continue
+        loaded = SyncDreamerPipeline.from_pretrained(pipelines[variant])
+        if variant == FULL:
+            weights = audio_weights(loaded, samples, case.frames)
+        if loaded.transformer.config.identity_dim:
+            maps = attention_maps(loaded, picture, samples, case.prompt, seed)
+            made.append((
+                f"Where identity tokens look: {titles[variant]}",
+                "Top: attention of each identity token over the 4×4 places of the reference. Bottom: "
+                "attention of the generated picture's places on that token (mean over frames, heads and "
+                "localized blocks). Regions are what the localization loss asks for.",
+                _draw_attention(maps, folder / f"attention_{variant}.png"),
+            ))  # fmt: skip
     if weights is not None:
-        path = folder / "audio_weights.png"
-        _draw_weights(samples, weights, path)
         made.append((
             "Which moments of the sound weigh",
-            "The Audio Dynamics Encoder's w_t over the waveform of the same case.", path,
+            "The Audio Dynamics Encoder's w_t over the waveform of the same case.",
+            _draw_weights(samples, weights, folder / "audio_weights.png"),
         ))  # fmt: skip
-    truth = next((one for one in truths if one.case.id == case.id and one.arrays), None)
-    path = folder / "rhythm.png"
-    _draw_rhythm(example, truth, path)
+    lines = {"whole system": example, "ground truth": of("ground_truth", case.id)}
+    if "audio_dynamics" in pipelines:
+        lines[titles["audio_dynamics"]] = of("audio_dynamics", case.id)
     made.append((
         "Motion against the sound's onsets",
-        "Motion energy (mean change of luminance) of the generated and the real clip; dots are its peaks, "
-        "dashed lines the onsets of loudness.", path,
+        "Motion energy (mean change of luminance); dots are its peaks, dashed lines the onsets of loudness.",
+        _draw_rhythm({name: one for name, one in lines.items() if one}, folder / "rhythm.png"),
     ))  # fmt: skip
     return made
 
@@ -134,7 +169,7 @@ def audio_weights(pipeline: Any, samples: NDArray[np.float32], frames: int) -> N
         return dynamics(features[None])[1][0].numpy()
 
 
-def _draw_attention(maps: dict[str, Any], path: Path) -> None:
+def _draw_attention(maps: dict[str, Any], path: Path) -> Path:
     plot = _pyplot()
     owners = maps["owners"]
     figure, axes = plot.subplots(2, len(owners), figsize=(1.35 * len(owners), 3.1), squeeze=False)
@@ -150,10 +185,10 @@ def _draw_attention(maps: dict[str, Any], path: Path) -> None:
             if row == 0:
                 axis.set_title(f"{column} {owners[column]}", fontsize=8)
             axis.set_xlabel(f"mean {float(np.mean(plane)):.2f}", fontsize=7)  # colours are each plane's own
-    _saved(figure, path)
+    return _saved(figure, path)
 
 
-def _draw_weights(samples: NDArray[np.float32], weights: NDArray[np.float32], path: Path) -> None:
+def _draw_weights(samples: NDArray[np.float32], weights: NDArray[np.float32], path: Path) -> Path:
     plot = _pyplot()
     figure, axis = plot.subplots(figsize=(10, 2.2))
     axis.plot(np.arange(len(samples)) / 16_000, samples, color=SOUND, linewidth=0.4)
@@ -163,18 +198,16 @@ def _draw_weights(samples: NDArray[np.float32], weights: NDArray[np.float32], pa
     other.set_ylim(0, 1)
     other.set_ylabel("w_t", fontsize=8)
     axis.set_xlabel("s", fontsize=8)
-    _saved(figure, path)
+    return _saved(figure, path)
 
 
-def _draw_rhythm(example: Scored, truth: Scored | None, path: Path) -> None:
+def _draw_rhythm(lines: Mapping[str, Scored], path: Path) -> Path:
     plot = _pyplot()
-    figure, axis = plot.subplots(figsize=(10, 2.4))
-    sound = example.arrays["sound"]
+    figure, axis = plot.subplots(figsize=(10, 2.6))
+    sound = next(iter(lines.values())).arrays["sound"]
     for onset in peaks(np.maximum(np.diff(sound, prepend=sound[:1]), 0)):
         axis.axvline(onset, color=SOUND, linestyle="--", linewidth=0.8)
-    for one, colour, name in ((example, MADE, "generated"), (truth, TRUTH, "ground truth")):
-        if one is None:
-            continue
+    for (name, one), colour in zip(lines.items(), (MADE, TRUTH, WITHOUT), strict=False):
         energy = one.arrays["energy"]
         times = np.arange(len(energy)) / FPS
         axis.plot(times, energy, color=colour, linewidth=1.2, label=name)
@@ -183,7 +216,24 @@ def _draw_rhythm(example: Scored, truth: Scored | None, path: Path) -> None:
     axis.set_xlabel("s", fontsize=8)
     axis.set_ylabel("motion energy", fontsize=8)
     axis.legend(fontsize=8, frameon=False, loc="upper right")
-    _saved(figure, path)
+    return _saved(figure, path)
+
+
+def _draw_strip(videos: Mapping[str, Scored], path: Path) -> Path:
+    plot = _pyplot()
+    figure, axes = plot.subplots(len(videos), TIMES, figsize=(10, 1.28 * len(videos)), squeeze=False)
+    for row, (name, one) in zip(axes, videos.items(), strict=True):
+        assert one.made.video is not None
+        frames = standard(one.made.video, one.made.output, one.case.frames)
+        for axis, index in zip(row, np.linspace(0, len(frames) - 1, TIMES).round().astype(int), strict=True):
+            axis.imshow(frames[index])
+            axis.set_axis_off()
+            axis.set_title(f"{index / FPS:.1f} s" if row is axes[0] else "", fontsize=7)
+        row[0].text(
+            -0.06, 0.5, "\n".join(textwrap.wrap(name, 14)), transform=row[0].transAxes, fontsize=8,
+            ha="right", va="center",
+        )  # fmt: skip
+    return _saved(figure, path)
 
 
 def _pyplot() -> Any:
@@ -195,7 +245,8 @@ def _pyplot() -> Any:
     return plot
 
 
-def _saved(figure: Any, path: Path) -> None:
+def _saved(figure: Any, path: Path) -> Path:
     figure.tight_layout()
-    figure.savefig(path, dpi=DPI, metadata={"Software": None})
+    figure.savefig(path, dpi=DPI, metadata={"Software": None}, bbox_inches="tight")
     _pyplot().close(figure)
+    return path

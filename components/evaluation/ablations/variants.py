@@ -12,6 +12,7 @@ import hashlib
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,8 @@ class Training:
 def training(workspace: Workspace, variant: str, seed: int, overrides: Mapping[str, Any]) -> Training:
     """The parameters of a variant: params.yaml, the overrides, and what the variant switches off.
 
+    One rank unless the overrides say otherwise: trainings run side by side (`lanes.py`).
+
     Raises:
         InputError: params.yaml is missing or does not fit.
     """
@@ -91,7 +94,9 @@ def training(workspace: Workspace, variant: str, seed: int, overrides: Mapping[s
     changes = PARTS[variant].changes if variant != FULL else {}
     made = {}
     for stage, model in (("train_stage1", TrainStage1Params), ("train_stage2", TrainStage2Params)):
-        values = merged(merged(text.get(stage) or {}, overrides.get(stage, {})), changes.get(stage, {}))
+        values = merged(
+            merged((text.get(stage) or {}) | {"ranks": 1}, overrides.get(stage, {})), changes.get(stage, {})
+        )
         if values.get("deepspeed_config"):
             values["deepspeed_config"] = str(workspace.root / values["deepspeed_config"])
         made[stage] = validated(model, values, f"params.yaml: {stage}")
@@ -103,6 +108,21 @@ def base_seed(workspace: Workspace) -> int:
     return int(read_yaml(workspace.root / "params.yaml").get("seed", 1))
 
 
+def place(job: Training, workspace: Workspace) -> Path:
+    """The folder of a training, keyed by what determines its result."""
+    return workspace.state("ablations") / f"{job.variant}-{job.seed}-{_key(job, workspace)}"
+
+
+def pipeline_of(job: Training, workspace: Workspace) -> Path:
+    """Where a training's pipeline lies once it is done."""
+    return place(job, workspace) / "artifacts" / "train_stage2" / "pipeline"
+
+
+def kept(job: Training, workspace: Workspace) -> bool:
+    """Whether a training is done."""
+    return (place(job, workspace) / DONE).exists()
+
+
 def train(job: Training, workspace: Workspace) -> Path:
     """Trains both stages (or finds them done) and returns the pipeline's folder.
 
@@ -112,9 +132,8 @@ def train(job: Training, workspace: Workspace) -> Path:
     """
     from components.avatar import train_stage1, train_stage2
 
-    root = workspace.state("ablations") / f"{job.variant}-{job.seed}-{_key(job, workspace)}"
-    pipeline = root / "artifacts" / "train_stage2" / "pipeline"
-    if (root / DONE).exists():
+    root, pipeline = place(job, workspace), pipeline_of(job, workspace)
+    if kept(job, workspace):
         return pipeline
     inner = Workspace(root)
     for stage in UPSTREAM:
@@ -142,10 +161,16 @@ def _key(job: Training, workspace: Workspace) -> str:
 
     content = {
         "stage1": job.stage1.model_dump(mode="json"), "stage2": job.stage2.model_dump(mode="json"),
-        "upstream": {
-            stage: digest_tree(require(workspace.artifacts(stage), f"syncdreamer stage {stage}"))
-            for stage in UPSTREAM
-        },
+        "upstream": _upstream(workspace.root),
         "code": digest_sources(Path(components.avatar.__file__).parent),
     }  # fmt: skip
     return hashlib.sha256(to_json(content).encode()).hexdigest()[:12]
+
+
+@lru_cache
+def _upstream(root: Path) -> dict[str, str]:
+    """Digests of what all trainings read; it does not change while they run."""
+    return {
+        stage: digest_tree(require(Workspace(root).artifacts(stage), f"syncdreamer stage {stage}"))
+        for stage in UPSTREAM
+    }

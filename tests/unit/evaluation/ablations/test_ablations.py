@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
 
-from components.core.errors import InputError
+from components.core.errors import InputError, SyncDreamerError
+from components.core.files import write_json
 from components.core.paths import Workspace
-from components.evaluation.ablations import analysis, variants
+from components.evaluation.ablations import analysis, lanes, variants
 from components.evaluation.comparison.scoring import Scored
 from components.evaluation.peers.runner import Made
 from components.evaluation.suites.case import Case
@@ -132,7 +137,7 @@ def test_tables_have_every_part_and_every_prompt():
 
 def test_the_whole_ablation_with_trainings_that_are_given(tmp_path, monkeypatch):
     """Everything but nets and training: seeds, variants, prompts, tables, page."""
-    from components.core.files import read_json, write_bytes, write_json
+    from components.core.files import read_json, write_bytes
     from components.core.media import write_image, write_video, write_wav
     from components.evaluation.ablations import ablate as ablating
     from components.evaluation.ablations import pictures
@@ -167,18 +172,21 @@ def test_the_whole_ablation_with_trainings_that_are_given(tmp_path, monkeypatch)
         cases.append(one)
     trained, spoken = [], []
 
-    def train(job, _):
-        trained.append((job.variant, job.seed))
-        return tmp_path / job.variant / str(job.seed)
+    def train(work, _, at_once):
+        assert at_once == 2
+        trained.extend((lane.job.variant, lane.job.seed) for lane in work)
+        assert all(lane.job.stage1.ranks == lane.job.stage2.ranks == 1 for lane in work)
 
-    def speak(variant, folder, given, seed, _):
-        spoken.append((variant, folder.parent.name, seed, given[0].prompt))
+    def speak(lane, *_):
         made = []
-        for place, one in enumerate(given):
-            video = tmp_path / "made" / f"{variant}-{seed}-{one.id}.mp4"
-            shade = {"full": 200, "localization": 100}.get(variant, 200) + 3 * place + seed % 5
-            write_video(video, np.full((25, 32, 32, 3), shade, np.uint8), crf=4)
-            made.append(Made(variant, one.id, seed, video, "", 1.0, None))
+        for variant, given in lane.speeches.items():
+            seed = lane.job.seed
+            spoken.append((variant, lane.job.variant, seed, given[0].prompt))
+            for place, one in enumerate(given):
+                video = tmp_path / "made" / f"{variant}-{seed}-{one.id}.mp4"
+                shade = {"full": 200, "localization": 100}.get(variant, 200) + 3 * place + seed % 5
+                write_video(video, np.full((25, 32, 32, 3), shade, np.uint8), crf=4)
+                made.append(Made(variant, one.id, seed, video, "", 1.0, None))
         return made
 
     class Meter:
@@ -194,7 +202,9 @@ def test_the_whole_ablation_with_trainings_that_are_given(tmp_path, monkeypatch)
             )
 
     monkeypatch.setattr(ablating, "freeze", lambda *_: cases)
-    monkeypatch.setattr(ablating, "train", train)
+    for stage in ("encode", "vae"):
+        write_json(workspace.artifacts(stage, "config.json"), {"name": stage})
+    monkeypatch.setattr(ablating, "run_lanes", train)
     monkeypatch.setattr(ablating, "_spoken", speak)
     monkeypatch.setattr(
         ablating,
@@ -202,9 +212,18 @@ def test_the_whole_ablation_with_trainings_that_are_given(tmp_path, monkeypatch)
         lambda given, _: [one.__class__(**{**vars(one), "prompt": "All."}) for one in given],
     )
     monkeypatch.setattr(ablating, "score", lambda m, c, w, o, n: score(m, c, w, o, meter=Meter()))
-    monkeypatch.setattr(pictures, "draw", lambda *_: [])
+    write_image(tmp_path / "drawn" / "rhythm.png", np.zeros((8, 8, 3), np.uint8))
+    drawn = [("Motion", "A note.", tmp_path / "drawn" / "rhythm.png")]
+    monkeypatch.setattr(pictures, "draw", lambda *_: drawn)
     out = tmp_path / "out"
-    request = ablating.Request(load_suite("ablation"), ("localization", "enhancer"), seeds=3, resamples=400)
+    request = ablating.Request(
+        load_suite("ablation"),
+        ("localization", "enhancer"),
+        seeds=3,
+        resamples=400,
+        parallel=2,
+        keep=tmp_path / "kept",
+    )
     result = ablating.ablate(request, workspace, out)
 
     seeds = result["protocol"]["seeds"]
@@ -224,3 +243,101 @@ def test_the_whole_ablation_with_trainings_that_are_given(tmp_path, monkeypatch)
         and "no significant difference" in page
         and "73.8 → 74.2" in page
     )
+    said = result["ablation"]["words"]
+    assert said[0].startswith(
+        "Attention Localization Loss: no significant difference. Not significant (3 trainings"
+    )
+    for folder in (out, tmp_path / "kept"):
+        text = (folder / "README.md").read_text()
+        assert said[0] in text and "| enhanced | manual | minimal |" in text
+        assert "![Motion](pictures/rhythm.png)" in text and (folder / "pictures" / "rhythm.png").exists()
+    assert read_json(tmp_path / "kept" / "ablation.json")["ablation"]["rows"]
+
+
+def test_words_name_what_is_significant_and_what_is_not():
+    rows = analysis.judge(
+        [
+            analysis.contrast(cells(2.0), cells(0.0, noise=0.1), "sync_confidence", 0, 500, 0.95),
+            analysis.contrast(
+                cells(0.0, name="dino_proxy"), cells(0.0, name="dino_proxy"), "dino_proxy", 0, 99, 0.95
+            ),
+            analysis.contrast(cells(1.0), cells(0.0), "object_kept", 0, 200, 0.95),
+        ],
+        0.95,
+    )  # fmt: skip
+    (text,) = analysis.in_words([row | {"part": "P"} for row in rows], 3, 8, 0.95)
+    assert text.startswith("P: significant: Sync confidence 8.")
+    assert "better with it" in text and "Not significant (3 trainings, 8 clips): DINO%, stand-in." in text
+    assert text.endswith("Not measured: Held object kept.")
+    assert analysis.in_words(rows, 1, 8, 0.95) == [
+        "One training of each variant: no difference can be judged."
+    ]
+
+
+@pytest.fixture
+def two_lanes(tmp_path, monkeypatch):
+    """A workspace, two lanes, and a worker that does what its task's first speech says."""
+    (tmp_path / "params.yaml").write_text("seed: 1\n")
+    workspace = Workspace(tmp_path)
+    for stage in variants.UPSTREAM:
+        (workspace.artifacts(stage)).mkdir(parents=True)
+        (workspace.artifacts(stage) / "x").write_text(stage)
+    jobs = [variants.training(workspace, name, 1, {}) for name in ("full", "localization")]
+
+    def run(*programs, at_once=2):
+        given = dict(zip([job.variant for job in jobs], programs, strict=True))
+
+        def start(lane, where):
+            log = tmp_path / f"{lane.job.variant}.log"
+            with log.open("wb") as file:
+                process = subprocess.Popen(
+                    [sys.executable, "-c", given[lane.job.variant]], stdout=file, stderr=subprocess.STDOUT,
+                    start_new_session=True, cwd=where.root,
+                )  # fmt: skip
+            return lanes._Running(lane, process, log, time.monotonic())
+
+        monkeypatch.setattr(lanes, "_start", start)
+        lanes.run_lanes([lanes.Lane(job, {}) for job in jobs], workspace, at_once)
+
+    return workspace, jobs, run
+
+
+MEET = """
+import pathlib, time
+me, other = NAMES
+pathlib.Path(me).touch()
+until = time.monotonic() + 30
+while not pathlib.Path(other).exists():
+    assert time.monotonic() < until, "alone"
+    time.sleep(0.02)
+"""
+
+
+def test_lanes_run_side_by_side(two_lanes):
+    _, _, run = two_lanes
+    run(MEET.replace("NAMES", "('a', 'b')"), MEET.replace("NAMES", "('b', 'a')"))  # each waits for the other
+
+
+def test_a_lane_that_fails_ends_the_others_and_says_why(two_lanes, tmp_path):
+    _, _, run = two_lanes
+    long = "import os, time; open('pid', 'w').write(str(os.getpid())); time.sleep(60)"
+    fail = (
+        "import pathlib, sys, time\nwhile not pathlib.Path('pid').exists(): time.sleep(0.02)\n"
+        "print('error: loss is nan at step 3'); sys.exit(1)"
+    )
+    with pytest.raises(SyncDreamerError, match="localization, seed 1 failed: loss is nan at step 3"):
+        run(long, fail)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)
+
+
+def test_what_is_done_costs_nothing_more(two_lanes):
+    workspace, jobs, _ = two_lanes
+    work = [lanes.Lane(job, {}) for job in jobs]
+    before = lanes.expected_minutes(work, 0, workspace, 2)
+    assert before > 1
+    assert lanes.expected_minutes(work, 0, workspace, 1) == pytest.approx(2 * before)
+    for job in jobs:
+        write_json(variants.place(job, workspace) / variants.DONE, {})
+    assert lanes.expected_minutes(work, 0, workspace, 2) == 0
+    assert variants.train(jobs[0], workspace) == variants.pipeline_of(jobs[0], workspace)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import time
 from pathlib import Path
@@ -19,6 +20,13 @@ from flows.stages import STAGES
 
 PICTURES = ("samples", "videos", "contact_sheets")
 """Subfolders of a stage's artifacts that MLflow keeps beside the figures."""
+
+
+def without_login(address: str) -> str:
+    """An address without the name and password it may hold."""
+    scheme, mark, rest = address.partition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}{mark}{host.rpartition('@')[2]}{slash}{path}"
 
 
 class Recorder:
@@ -115,6 +123,10 @@ class Recorder:
         return {
             "stages": self.rows,
             "parent_run_id": self.parent,
+            "mlflow": {
+                "address": without_login(os.environ.get("MLFLOW_TRACKING_URI", "")),
+                "experiment": self.tracker.experiment_id,
+            },
             "total_seconds": round(time.time() - self.began, 1),
             "git": self.git,
             "lock": chain.lock_digest(self.workspace),

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from components.core.errors import InputError
-from components.core.media import FPS, read_audio, read_image
+from components.core.media import FPS, read_audio, read_image, read_video
 from components.evaluation.ablations.variants import FULL
-from components.evaluation.comparison.measures import peaks, standard
+from components.evaluation.comparison.measures import motion_energy, peaks, smoothed, standard
 from components.evaluation.comparison.scoring import Scored
+from components.evaluation.suites.footage import fitted
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -91,12 +92,43 @@ def draw(
     lines = {"whole system": example, "ground truth": of("ground_truth", case.id)}
     if "audio_dynamics" in pipelines:
         lines[titles["audio_dynamics"]] = of("audio_dynamics", case.id)
+    energies = {name: one.arrays["energy"] for name, one in lines.items() if one}
     made.append((
         "Motion against the sound's onsets",
         "Motion energy (mean change of luminance); dots are its peaks, dashed lines the onsets of loudness.",
-        _draw_rhythm({name: one for name, one in lines.items() if one}, folder / "rhythm.png"),
+        _draw_rhythm(energies, example.arrays["sound"], folder / "rhythm.png"),
     ))  # fmt: skip
     return made
+
+
+def draw_run(
+    pipeline: Path, made: Path, real: Path, portrait: Path, prompt: str, seed: int, folder: Path
+) -> None:
+    """Writes attention.png, audio_weights.png and rhythm.png of one generated video and its real clip.
+
+    A generator without the part that a picture shows has no such picture.
+
+    Raises:
+        InputError: a file cannot be read, or the video has no sound.
+    """
+    from components.avatar.pipeline import SyncDreamerPipeline
+    from components.perception.voice import envelope
+
+    folder.mkdir(parents=True, exist_ok=True)
+    seen, truth = read_video(made), read_video(real, audio=False)
+    if seen.samples is None:
+        raise InputError(f"{made} has no sound")
+    frames = len(seen.frames)
+    samples = fitted(seen.samples, frames)
+    loaded = SyncDreamerPipeline.from_pretrained(pipeline)
+    if loaded.transformer.config.identity_dim:
+        maps = attention_maps(loaded, read_image(portrait), samples, prompt, seed)
+        _draw_attention(maps, folder / "attention.png")
+    weights = audio_weights(loaded, samples, frames)
+    if weights is not None:
+        _draw_weights(samples, weights, folder / "audio_weights.png")
+    energies = {"generated": motion_energy(seen.frames), "real clip": motion_energy(truth.frames)}
+    _draw_rhythm(energies, envelope(samples, frames), folder / "rhythm.png")
 
 
 @contextmanager
@@ -201,17 +233,16 @@ def _draw_weights(samples: NDArray[np.float32], weights: NDArray[np.float32], pa
     return _saved(figure, path)
 
 
-def _draw_rhythm(lines: Mapping[str, Scored], path: Path) -> Path:
+def _draw_rhythm(lines: Mapping[str, NDArray[np.float64]], sound: NDArray[np.float32], path: Path) -> Path:
+    """lines: name → motion energy (T,); sound: loudness (T,)."""
     plot = _pyplot()
     figure, axis = plot.subplots(figsize=(10, 2.6))
-    sound = next(iter(lines.values())).arrays["sound"]
     for onset in peaks(np.maximum(np.diff(sound, prepend=sound[:1]), 0)):
         axis.axvline(onset, color=SOUND, linestyle="--", linewidth=0.8)
-    for (name, one), colour in zip(lines.items(), (MADE, TRUTH, WITHOUT), strict=False):
-        energy = one.arrays["energy"]
+    for (name, energy), colour in zip(lines.items(), (MADE, TRUTH, WITHOUT), strict=False):
+        moments, energy = peaks(energy), smoothed(energy)
         times = np.arange(len(energy)) / FPS
         axis.plot(times, energy, color=colour, linewidth=1.2, label=name)
-        moments = peaks(energy)
         axis.plot(moments, np.interp(moments, times, energy), "o", color=colour, markersize=3)
     axis.set_xlabel("s", fontsize=8)
     axis.set_ylabel("motion energy", fontsize=8)

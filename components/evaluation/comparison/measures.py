@@ -306,10 +306,15 @@ def peaks(values: NDArray[np.floating]) -> NDArray[np.float64]:
     """Seconds of local maxima above the mean of a series at 25 fps, smoothed over three frames."""
     if len(values) < 5:
         return np.zeros(0)
-    smooth = np.convolve(np.pad(np.asarray(values, np.float64), 1, mode="edge"), np.ones(3) / 3, "valid")
+    smooth = smoothed(values)
     inner = smooth[1:-1]
     found = np.flatnonzero((inner > smooth[:-2]) & (inner >= smooth[2:]) & (inner > smooth.mean())) + 1
     return found / FPS
+
+
+def smoothed(values: NDArray[np.floating]) -> NDArray[np.float64]:
+    """(T,) mean over three frames."""
+    return np.convolve(np.pad(np.asarray(values, np.float64), 1, mode="edge"), np.ones(3) / 3, "valid")
 
 
 def rhythm(energy: NDArray[np.float64], samples: NDArray[np.float32]) -> float:

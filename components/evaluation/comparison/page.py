@@ -53,8 +53,8 @@ def write_page(
         groups=tables(result["rows"], titles),
         published=published.PUBLISHED,
         published_columns=published.COLUMNS,
-        breakdown=_breakdown(result.get("breakdown", []), titles),
-        robustness=_curves(result.get("robustness", {}), titles),
+        breakdown=breakdown(result.get("breakdown", []), titles),
+        robustness=curves(result.get("robustness", {}), titles),
         worst=_worst(scored, titles),
         players=players(scored, titles),
         pictures=[
@@ -84,14 +84,15 @@ def tables(rows: Sequence[Mapping[str, Any]], titles: Mapping[str, str]) -> list
         ]  # fmt: skip
         lines = [
             {"title": title, "reference": system in REFERENCE_ROWS,
-             "cells": [_cell(cells.get((system, name)), name) for name in names]}
+             "cells": [cell(cells.get((system, name)), name) for name in names]}
             for system, title in titles.items()
         ]  # fmt: skip
         made.append({"title": group, "columns": columns, "lines": lines})
     return made
 
 
-def _cell(row: Mapping[str, Any] | None, name: str) -> dict[str, Any]:
+def cell(row: Mapping[str, Any] | None, name: str) -> dict[str, Any]:
+    """A leaderboard row as text: value, interval, N, and whether it differs from the system compared with."""
     if row is None or row.get("value") is None:
         return {"value": "–", "interval": "", "mark": "", "n": 0}
     unit = FIGURES[name][0].unit
@@ -109,7 +110,8 @@ def shown(value: float | None, unit: str) -> str:
     return figures.short(round(100 * value, 2) if unit == "share" and value is not None else value)
 
 
-def _breakdown(rows: Sequence[Mapping[str, Any]], titles: Mapping[str, str]) -> list[dict[str, Any]]:
+def breakdown(rows: Sequence[Mapping[str, Any]], titles: Mapping[str, str]) -> list[dict[str, Any]]:
+    """One table a figure and attribute (kind of case, framing, delivery): systems down, groups across."""
     made = []
     for by in ("kind", "framing", "delivery"):
         here = [row for row in rows if row["by"] == by]
@@ -133,7 +135,7 @@ def _breakdown(rows: Sequence[Mapping[str, Any]], titles: Mapping[str, str]) -> 
     return made
 
 
-def _curves(curves: Mapping[str, Mapping[str, Any]], titles: Mapping[str, str]) -> list[dict[str, str]]:
+def curves(curves: Mapping[str, Mapping[str, Any]], titles: Mapping[str, str]) -> list[dict[str, str]]:
     """Charts of a figure against the level of noise."""
     charts = []
     for name, lines in curves.items():

@@ -31,7 +31,8 @@ def build(workspace: Workspace, info: dict[str, Any]) -> Path:
     Args:
         workspace: where artifacts/ lies.
         info: what only the flow knows, all optional: `stages` [{name, status, seconds, run_id}],
-            `total_seconds`, `parent_run_id`, `git` {git, git_dirty}, `lock` and `data` (digests), `models`
+            `total_seconds`, `parent_run_id`, `mlflow` {address, experiment}, `git` {git, git_dirty},
+            `lock` and `data` (digests), `models`
             [{name, version, aliases, run_id, gates …}], `decision` {status, reason}.
 
     Returns:

@@ -8,7 +8,7 @@ from typing import Any
 from components.core.files import read_json, read_jsonl, read_parquet
 from components.core.paths import Workspace
 from components.evaluation.catalogue import CATALOGUE, GROUPS, ROWS, entry
-from components.evaluation.report import figures
+from components.evaluation.report import figures, insight
 from components.evaluation.report.media import data_uri, thumbnail
 
 HEADLINES = (
@@ -26,6 +26,8 @@ STAGE_TITLES = {
 }
 SAMPLES_A_REASON = 12
 KINDS = ("generated", "ground_truth", "control")
+MLFLOW_UI = "http://127.0.0.1:5000"
+"""Where `mlflow ui` listens unless it is told otherwise."""
 
 
 def run_summary(info: dict[str, Any]) -> dict[str, Any]:
@@ -36,6 +38,7 @@ def run_summary(info: dict[str, Any]) -> dict[str, Any]:
         seconds = stage.get("seconds")
         stage["share"] = 100 * (seconds or 0.0) / longest
         stage["shown"] = "" if seconds is None else duration(seconds)
+        stage["link"] = run_link(info, stage.get("run_id"))
     total = info.get("total_seconds")
     git = info.get("git") or {}
     decision = info.get("decision") or {}
@@ -45,12 +48,33 @@ def run_summary(info: dict[str, Any]) -> dict[str, Any]:
         "git": git.get("git", ""),
         "dirty": git.get("git_dirty") == "true",
         "parent": info.get("parent_run_id", ""),
+        "parent_link": run_link(info, info.get("parent_run_id")),
         "lock": info.get("lock", ""),
         "data": info.get("data", ""),
-        "models": info.get("models", []),
+        "models": [
+            dict(model)
+            | {
+                "run_link": run_link(info, model.get("run_id") or model.get("run")),
+                "link": f"{mlflow_address(info)}/#/models/{model['name']}/versions/"
+                f"{model.get('version', '')}",
+            }
+            for model in info.get("models", [])
+        ],
         "status": decision.get("status", ""),
         "reason": decision.get("reason", ""),
     }
+
+
+def mlflow_address(info: dict[str, Any]) -> str:
+    """Where MLflow's pages are: the tracking server, or where `mlflow ui` serves the local store."""
+    address = str((info.get("mlflow") or {}).get("address") or "")
+    return address.rstrip("/") if address.startswith(("http://", "https://")) else MLFLOW_UI
+
+
+def run_link(info: dict[str, Any], run: str | None) -> str:
+    """Address of a run's page, "" without a run."""
+    experiment = (info.get("mlflow") or {}).get("experiment") or "0"
+    return f"{mlflow_address(info)}/#/experiments/{experiment}/runs/{run}" if run else ""
 
 
 def duration(seconds: float) -> str:
@@ -225,6 +249,8 @@ def evaluation(workspace: Workspace) -> dict[str, Any] | None:
         "comparison": _comparison(content.get("rows", [])),
         "people": _people(folder, content.get("items", []), read_json(traces) if traces.exists() else []),
         "enhancer": _enhancer(folder),
+        "official": content.get("official"),
+        "insight": insight.sections(workspace, content),
     }
 
 

@@ -7,6 +7,7 @@ import json
 import math
 import shutil
 import subprocess
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,7 @@ from components.core.paths import Workspace
 from components.evaluation.catalogue import CATALOGUE, ROWS
 
 FRAMES = 50
+SCREENSHOTS = Path(__file__).parents[3] / "state" / "screenshots"
 REASONS = ("", "", "", "blur", "no_face", "silence")
 
 
@@ -79,6 +81,7 @@ def reported(tmp_path_factory):
         ],
         "total_seconds": 248.3,
         "parent_run_id": "ef" * 16,
+        "mlflow": {"address": "", "experiment": "7"},
         "git": {"git": "0123456789abcdef", "git_dirty": "true"},
         "models": [
             {
@@ -189,7 +192,7 @@ class Browser:
             program, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
             "--disable-background-networking", "--disable-component-update", "--disable-sync",
             "--autoplay-policy=no-user-gesture-required", "--remote-debugging-port=0",
-            "--window-size=1280,1600", f"--user-data-dir={profile}", "about:blank",
+            "--window-size=1280,1600", "--hide-scrollbars", f"--user-data-dir={profile}", "about:blank",
         ]  # fmt: skip
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         address = next(
@@ -238,10 +241,14 @@ class Browser:
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
 
-    def screenshot(self, path):
-        path.write_bytes(
-            base64.b64decode(self.call("Page.captureScreenshot", captureBeyondViewport=True)["data"])
-        )
+    def screenshot(self, name, height=1600):
+        """Keeps a picture of the page's first `height` px as state/screenshots/NAME.png of the checkout."""
+        clip = {"x": 0, "y": 0, "width": 1280, "height": height, "scale": 1}
+        taken = self.call("Page.captureScreenshot", captureBeyondViewport=True, clip=clip)["data"]
+        path = SCREENSHOTS / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(base64.b64decode(taken))
+        return path
 
     def close(self):
         self.socket.close()

@@ -78,7 +78,6 @@ def test_players_play_in_step_and_nothing_is_fetched(browser, tmp_path):
         "[...document.querySelector('.lineup').querySelectorAll('video')].map((v) => v.muted)"
     )
     assert muted.count(False) == 1 and len(muted) == 4
-    browser.screenshot(page.with_name("page.png"))
-    assert page.with_name("page.png").stat().st_size > 10_000
+    assert browser.screenshot("compare", 2400).stat().st_size > 10_000
     assert browser.complaints == []
     assert [url for url in browser.requests if not url.startswith(("data:", "file:", "blob:"))] == []

@@ -22,12 +22,14 @@ FPS = 25
 
 @dataclass(frozen=True)
 class Video:
-    """frames (T,H,W,3) uint8 RGB; times (T,) seconds; samples (N,) float32 in [-1,1] at 16 kHz, or None."""
+    """frames (T,H,W,3) uint8 RGB; times (T,) seconds; samples (N,) float32 in [-1,1] at 16 kHz, or None;
+    codec: of the pictures in the file, with its pixel format."""
 
     frames: NDArray[np.uint8]
     times: NDArray[np.float64]
     fps: float
     samples: NDArray[np.float32] | None
+    codec: str = ""
 
 
 def read_video(path: Path, *, audio: bool = True, max_frames: int | None = None) -> Video:
@@ -49,6 +51,7 @@ def read_video(path: Path, *, audio: bool = True, max_frames: int | None = None)
             picture = container.streams.video[0]
             picture.thread_type = "NONE"
             fps = float(picture.average_rate or picture.guessed_rate or FPS)
+            codec = f"{picture.codec_context.name} {picture.codec_context.pix_fmt}"
             streams: list[Any] = [picture]
             resampler = None
             if audio and container.streams.audio:
@@ -70,7 +73,7 @@ def read_video(path: Path, *, audio: bool = True, max_frames: int | None = None)
     if len({frame.shape for frame in frames}) > 1:
         raise InputError(f"{path}: the picture size changes inside the file")
     samples = np.concatenate(sound).astype(np.float32) if sound else None
-    return Video(np.stack(frames), np.asarray(times), fps, samples)
+    return Video(np.stack(frames), np.asarray(times), fps, samples, codec)
 
 
 def encode_video(

@@ -31,9 +31,11 @@ def metrics(
     generated: Annotated[Path, typer.Argument(help="folder of mp4 files")],
     real: Annotated[Path | None, typer.Option(help="folder of real clips, same names (mp4)")] = None,
     references: Annotated[Path | None, typer.Option(help="folder of pictures, same names (png, jpg)")] = None,
+    seeds: Annotated[str, typer.Option(help="seeds the videos were made with, by comma; only noted")] = "",
     out: Annotated[Path | None, typer.Option(help="also write the figures to this JSON file")] = None,
 ) -> None:
     """Score a folder of videos: what needs no network, and what official weights on this machine allow."""
+    from components.core.errors import InputError
     from components.core.files import to_json, write_json
     from components.core.paths import find_workspace
     from components.core.seeds import single_thread
@@ -41,7 +43,10 @@ def metrics(
 
     single_thread()
     clips = find_clips(generated, real, references)
-    result = score_clips(clips, load_networks(find_workspace()))
+    given = [seed.strip() for seed in seeds.split(",") if seed.strip()]
+    if not all(seed.isdigit() for seed in given):
+        raise InputError("--seeds takes whole numbers by comma, e.g. 1,2,3")
+    result = score_clips(clips, load_networks(find_workspace()), [int(seed) for seed in given])
     if out is not None:
         write_json(out, result)
     typer.echo(to_json(result))

@@ -61,6 +61,7 @@ def _write(
     from components.evaluation import measures
     from components.evaluation.enhancer_cases import Cases, report_cases
     from components.evaluation.instruments import network_names
+    from components.evaluation.official_rows import official_rows
     from components.evaluation.table import Table
     from components.evaluation.work import Reality
 
@@ -79,6 +80,7 @@ def _write(
     report_cases(table, cases, folder)
     write_json(folder / "traces.json", measures.traces(measured))
     write_json(folder / "summary.json", summary(table.metrics))
+    official = official_rows(workspace)
     write_json(
         folder / "metrics.json",
         {
@@ -87,6 +89,7 @@ def _write(
             "metrics": table.metrics,
             "rows": table.rows,
             "items": measures.items(measured),
+            **({"official": official} if official else {}),
         },
     )
 

@@ -52,6 +52,7 @@ class Panel:
     fps: float = 25.0
     metrics: dict[str, Any] = field(default_factory=dict)
     reasons: dict[str, list[str]] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         from components.evaluation import metrics as m
@@ -97,6 +98,7 @@ class Panel:
         for metric, measure in self._measures(made, real, reference).items():
             try:
                 measure()
+                self.counts[metric] = self.counts.get(metric, 0) + 1
             except InputError as error:
                 self.reasons.setdefault(metric, []).append(f"{name}: {error}")
 
@@ -201,8 +203,10 @@ class Panel:
         self.metrics["sync"].update(*net.embeddings(syncnet_crops(made.frames, track), made.samples))
 
     def compute(self) -> list[dict[str, Any]]:
-        """One row a figure: name, value (null where it is missing), network, and why clips are left out."""
+        """One row a figure: name, value (null where it is missing), n (clips that count), network, and why
+        clips are left out."""
         rows = []
+        own = {label: f"[{label}]" for label in accepted_labels(self.networks)}
         for name, metric in self.metrics.items():
             reasons = self.reasons.get(name, [])
             try:
@@ -214,9 +218,11 @@ class Panel:
                 number = float(each)
                 rows.append(
                     {
-                        "name": f"{name}.{key}" if key else name,
+                        "name": (f"{name}.{key}" if key else name)
+                        + own.get(getattr(metric, "network", None) or "", ""),
                         "value": number if math.isfinite(number) else None,
                         "infinite": math.isinf(number),
+                        "n": self.counts.get(name, 0),
                         "network": getattr(metric, "network", None),
                         "left_out": reasons,
                     }
@@ -227,6 +233,12 @@ class Panel:
 def network_labels(networks: Mapping[str, Any]) -> dict[str, str]:
     """name@digest of each measuring network (a finder of faces carries none)."""
     return {name: f"{n.name}@{n.digest}" for name, n in networks.items() if hasattr(n, "digest")}
+
+
+def accepted_labels(networks: Mapping[str, Any]) -> set[str]:
+    """Labels of networks whose file is not the published one but was named by its hash."""
+    labels = network_labels(networks)
+    return {label for name, label in labels.items() if getattr(networks[name], "state", "") == "accepted"}
 
 
 def _torch(array: NDArray) -> torch.Tensor:
@@ -298,6 +310,7 @@ def load_networks(workspace: Workspace) -> dict[str, Any]:
 
             python = official.configured(workspace).qalign_python
             networks[name] = QAlign.official(status, None if python is None else workspace.root / python)
+        networks[name].state, networks[name].sha256 = status.state, status.digest
     return networks
 
 
@@ -325,8 +338,13 @@ def find_clips(generated: Path, real: Path | None, references: Path | None) -> l
     ]
 
 
-def score_clips(clips: Sequence[Clip], networks: Mapping[str, Any]) -> dict[str, Any]:
+def score_clips(
+    clips: Sequence[Clip], networks: Mapping[str, Any], seeds: Sequence[int] = ()
+) -> dict[str, Any]:
     """All figures of the clips and the protocol they were made by; every file is decoded once.
+
+    Args:
+        seeds: what the clips were generated with, as far as the caller knows; noted, nothing depends on it.
 
     Raises:
         InputError: no clip; files that cannot be decoded; clips of different frame rates.
@@ -337,20 +355,35 @@ def score_clips(clips: Sequence[Clip], networks: Mapping[str, Any]) -> dict[str,
         raise InputError("no clip to score")
     panel: Panel | None = None
     decoded: dict[Path, Video] = {}
+    codecs: dict[str, set[str]] = {"generated": set(), "real": set()}
+    sizes: set[str] = set()
+    lengths: list[int] = []
     for clip in clips:
         made = read_video(clip.generated)
+        codecs["generated"].add(made.codec)
+        sizes.add(f"{made.frames.shape[2]}×{made.frames.shape[1]}")
+        lengths.append(len(made.frames))
         panel = panel or Panel(networks, made.fps)
         if abs(made.fps - panel.fps) > 0.01:
             raise InputError(f"{clip.generated}: {made.fps:g} frames a second, the others have {panel.fps:g}")
         if clip.real is not None and clip.real not in decoded:
             decoded = {clip.real: read_video(clip.real, audio=False)}  # the last one: roles may share it
         real = decoded[clip.real] if clip.real is not None else None
+        if real is not None:
+            codecs["real"].add(real.codec)
         panel.add(clip.name, made, real, None if clip.reference is None else read_image(clip.reference))
     assert panel is not None
     protocol = {
-        "clips": len(clips), "fps": panel.fps, "crop": "none: whole frames as they are",
+        "clips": len(clips), "fps": panel.fps, "frames": {"least": min(lengths), "most": max(lengths)},
+        "crop": "none: whole frames as they are, generated and real alike", "size": sorted(sizes),
+        "codec": {side: sorted(names) for side, names in codecs.items() if names},
+        "seeds": list(seeds) or "not stated",
         "picture_networks_see_every_nth_frame": EACH, "fid_input": FID_CONVENTION,
         "fvd_window": "the first 16 or 128 frames", "csim_alignment": "mediapipe mesh, 5 points",
         "networks": network_labels(networks),
+        "weights": {
+            name: {what: getattr(networks[name], what, "") for what in ("state", "sha256")}
+            for name in network_labels(networks)
+        },
     }  # fmt: skip
     return {"protocol": protocol, "figures": panel.compute()}

@@ -88,7 +88,8 @@ OFFICIAL: dict[str, Official] = {
 @dataclass(frozen=True)
 class Status:
     """What is there of one set. state: official (hash as published), unverified (no published hash to hold
-    it to), wrong (another hash), missing (a path is given, nothing is there) or absent (no path is given)."""
+    it to), accepted (another hash, which the user named), wrong (another hash), missing (a path is given,
+    nothing is there) or absent (no path is given)."""
 
     official: Official
     state: str
@@ -97,8 +98,8 @@ class Status:
 
     @property
     def usable(self) -> bool:
-        """Whether figures may bear the official name."""
-        return self.state in ("official", "unverified")
+        """Whether it may be loaded; figures of an accepted one carry its digest in their name."""
+        return self.state in ("official", "unverified", "accepted")
 
     @property
     def label(self) -> str:
@@ -110,7 +111,7 @@ def configured(workspace: Workspace) -> WeightsParams:
     """The optional section `weights` of params.yaml.
 
     Raises:
-        InputError: params.yaml is not YAML, or the section has an unknown or wrong key.
+        InputError: params.yaml is not YAML, or the section has an unknown or wrong key or name.
     """
     import yaml
     from pydantic import ValidationError
@@ -120,7 +121,7 @@ def configured(workspace: Workspace) -> WeightsParams:
         return WeightsParams()
     try:
         section = (yaml.safe_load(path.read_text(encoding="utf-8")) or {}).get("weights")
-        return WeightsParams.model_validate(section or {})
+        params = WeightsParams.model_validate(section or {})
     except yaml.YAMLError as error:
         raise InputError(f"{path.name} is not YAML: {' '.join(str(error).split())}") from error
     except ValidationError as error:
@@ -128,6 +129,12 @@ def configured(workspace: Workspace) -> WeightsParams:
         raise InputError(
             f"{path.name}: weights.{'.'.join(map(str, problem['loc']))}: {problem['msg']}"
         ) from error
+    unknown = sorted(set(params.accept) - set(OFFICIAL))
+    if unknown:
+        raise InputError(
+            f"{path.name}: weights.accept: unknown weights {unknown[0]!r}; known are {', '.join(OFFICIAL)}"
+        )
+    return params
 
 
 def place_of(
@@ -156,8 +163,8 @@ def place_of(
     return None
 
 
-def check(name: str, path: Path | None) -> Status:
-    """Hashes what lies at `path` and compares it with the published hash.
+def check(name: str, path: Path | None, accepted: str | None = None) -> Status:
+    """Hashes what lies at `path` and compares it with the published hash, or with the one the user accepts.
 
     Raises:
         InputError: the name is unknown.
@@ -172,15 +179,20 @@ def check(name: str, path: Path | None) -> Status:
     if not path.exists():
         return Status(official, "missing", path)
     digest = digest_tree(path) if path.is_dir() else digest_file(path)
-    if official.sha256 is None:
-        return Status(official, "unverified", path, digest)
-    return Status(official, "official" if digest == official.sha256 else "wrong", path, digest)
+    if digest == official.sha256:
+        return Status(official, "official", path, digest)
+    if accepted is not None:  # an accepted hash also pins weights that nobody vouches for
+        return Status(official, "accepted" if digest == accepted.lower() else "wrong", path, digest)
+    return Status(official, "unverified" if official.sha256 is None else "wrong", path, digest)
 
 
 def check_all(workspace: Workspace, environment: Mapping[str, str] = os.environ) -> list[Status]:
     """Every set's status, in the order of the table. Raises as `configured`."""
     params = configured(workspace)
-    return [check(name, place_of(name, params, environment, workspace.root)) for name in OFFICIAL]
+    return [
+        check(name, place_of(name, params, environment, workspace.root), params.accept.get(name))
+        for name in OFFICIAL
+    ]
 
 
 def find(name: str, workspace: Workspace, environment: Mapping[str, str] = os.environ) -> Status | None:
@@ -190,7 +202,8 @@ def find(name: str, workspace: Workspace, environment: Mapping[str, str] = os.en
         InputError: a place is named but empty, or holds another file than the published one: nothing is
             ever measured with it under the official name.
     """
-    status = check(name, place_of(name, configured(workspace), environment, workspace.root))
+    params = configured(workspace)
+    status = check(name, place_of(name, params, environment, workspace.root), params.accept.get(name))
     if status.state == "absent":
         return None
     if status.state == "missing":
@@ -198,6 +211,7 @@ def find(name: str, workspace: Workspace, environment: Mapping[str, str] = os.en
     if status.state == "wrong":
         raise InputError(
             f"{status.path} is not {status.official.file}: SHA-256 {status.digest}, published is "
-            f"{status.official.sha256}"
+            f"{status.official.sha256 or 'none'}. To measure with it all the same, name that hash in "
+            f"params.yaml as weights.accept.{name}; its figures then carry it in their name"
         )
     return status

@@ -76,6 +76,10 @@ class WeightsParams(Params):
         None,
         description="Python of an environment with transformers 4.36 to 4.4x, which one-align's code needs",
     )
+    accept: dict[str, str] = Field(
+        default_factory=dict,
+        description="name → SHA-256 of another file that may be used; its figures carry it in their name",
+    )
 
 
 class ServiceParams(Params):

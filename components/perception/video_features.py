@@ -34,11 +34,12 @@ class VideoFeatures:
         """From verified weights (`official.find`).
 
         Raises:
-            InputError: the hash is not the published one, or the file is not TorchScript.
+            InputError: the hash is neither the published one nor one the user named, or the file is not
+                TorchScript.
         """
-        if status.state != "official" or status.path is None or status.digest is None:
+        if status.state not in ("official", "accepted") or status.path is None or status.digest is None:
             raise InputError(
-                f"{status.path}: a TorchScript file is only run if its hash is the published one"
+                f"{status.path}: a TorchScript file is only run if its hash is the published one, or named"
             )
         return cls(_load(status.path), status.digest[:12])
 

@@ -28,7 +28,7 @@ POLL_S = 0.5
 TOLD, LOG = "task.json", "log.txt"
 TAIL = 12
 
-STEP_S, START_S, SPEECH_S, MEASURE_S = (0.30, 0.34), 32.0, 1.6, 1.6
+STEP_S, START_S, SPEECH_S, MEASURE_S = (0.20, 0.27), 35.0, 1.0, 1.5
 """Seconds a step of stage 1 and of stage 2, of starting and validating both, of a video spoken, and of a
 video measured, each on one core. For the time told in advance only (docs/comparison.md: where measured)."""
 
@@ -74,7 +74,7 @@ def run_lanes(work: Sequence[Lane], workspace: Workspace, at_once: int) -> None:
         SyncDreamerError: one failed; the message is its own, the others were ended and go on next time.
     """
     waiting, running = list(work), list[_Running]()
-    begin, done = time.monotonic(), 0
+    spent: list[float] = []
     try:
         while waiting or running:
             while waiting and len(running) < at_once:
@@ -85,11 +85,10 @@ def run_lanes(work: Sequence[Lane], workspace: Workspace, at_once: int) -> None:
                 name = f"{each.lane.job.variant}, seed {each.lane.job.seed}"
                 if each.process.returncode:
                     raise SyncDreamerError(f"{name} failed: {_last_words(each.log)}")
-                done += 1
-                spent = time.monotonic() - begin
-                left = spent / done * (len(work) - done) / 60
-                say(f"  {name}: {time.monotonic() - each.begin:.0f} s; {done} of {len(work)}, "
-                    f"about {left:.0f} min of trainings left")  # fmt: skip
+                spent.append(time.monotonic() - each.begin)
+                left = sum(spent) / len(spent) * (len(work) - len(spent)) / at_once / 60
+                say(f"  {name}: {spent[-1]:.0f} s; {len(spent)} of {len(work)} done, about {left:.0f} min of "
+                    "trainings left")  # fmt: skip
     finally:
         for each in running:
             end_group(each.process)

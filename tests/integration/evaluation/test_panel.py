@@ -82,7 +82,11 @@ def test_each_file_is_decoded_once(folder: Path, monkeypatch: pytest.MonkeyPatch
     assert missing["value"] is None and len(missing["left_out"]) == 3
     assert "only 20" in missing["left_out"][0]
     assert result["protocol"]["clips"] == 3 and result["protocol"]["networks"]["i3d"] == "i3d@abc"
-    assert result["protocol"]["picture_networks_see_every_nth_frame"] == EACH
+    protocol = result["protocol"]
+    assert protocol["picture_networks_see_every_nth_frame"] == EACH
+    assert protocol["codec"] == {"generated": ["h264 yuv420p"], "real": ["h264 yuv420p"]}
+    assert protocol["frames"] == {"least": 20, "most": 20} and protocol["size"] == ["64×64"]
+    assert protocol["seeds"] == "not stated" and found["psnr"]["n"] == 3 and missing["n"] == 0
 
 
 def test_without_weights_no_official_name_appears(folder: Path) -> None:
@@ -134,9 +138,77 @@ def test_command(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         str(folder / "made"),
         "--real",
         str(folder / "real"),
+        "--seeds",
+        "4, 5",
         "--out",
         str(tmp_path / "m.json"),
     ]
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0, result.output
-    assert rows(json.loads((tmp_path / "m.json").read_text()))["psnr"]["value"] > 20
+    written = json.loads((tmp_path / "m.json").read_text())
+    assert rows(written)["psnr"]["value"] > 20 and written["protocol"]["seeds"] == [4, 5]
+
+
+def test_another_file_is_refused_unless_its_hash_is_named_and_then_its_figures_say_so(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Random weights of the official layout: refused by default, taken when their hash is named, never under
+    the official name."""
+    from components.core.files import digest_file
+    from components.core.paths import Workspace
+    from components.evaluation.panel import load_networks
+    from components.perception.inception import FidInception
+    from components.perception.syncnet import SyncNet
+
+    torch.manual_seed(0)
+    inception, syncnet = tmp_path / "inception.pth", tmp_path / "syncnet.model"
+    torch.save(FidInception().state_dict(), inception)
+    torch.save(SyncNet().state_dict(), syncnet)
+    workspace = Workspace(tmp_path)
+    monkeypatch.setenv("SYNCDREAMER_WEIGHTS_INCEPTION", str(inception))
+    with pytest.raises(InputError, match=r"weights\.accept\.inception"):
+        load_networks(workspace)
+    monkeypatch.setenv("SYNCDREAMER_WEIGHTS_SYNCNET", str(syncnet))
+    named = {"inception": digest_file(inception), "syncnet": digest_file(syncnet)}
+    params = tmp_path / "params.yaml"
+    params.write_text(json.dumps({"weights": {"accept": named | {"inception": "0" * 64}}}))
+    with pytest.raises(InputError, match="SHA-256"):
+        load_networks(workspace)
+    params.write_text(json.dumps({"weights": {"accept": {"incepton": "0"}}}))
+    with pytest.raises(InputError, match="unknown weights 'incepton'"):
+        load_networks(workspace)
+    params.write_text(json.dumps({"weights": {"accept": named}}))
+    networks = load_networks(workspace)
+    result = score_clips(find_clips(folder / "made", folder / "real", None), networks)
+    found, label = rows(result), f"inception@{named['inception'][:12]}"
+    assert "fid_pytorch-fid" not in found and found[f"fid_pytorch-fid[{label}]"]["network"] == label
+    assert any(name.startswith("sync") and "[syncnet_v2@" in name for name in found)
+    assert result["protocol"]["weights"]["inception"] == {"state": "accepted", "sha256": named["inception"]}
+
+
+def test_an_evaluation_reports_official_figures_apart(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from components.core.paths import Workspace
+    from components.evaluation import panel
+    from components.evaluation.official_rows import official_rows
+
+    workspace = Workspace(tmp_path)
+    evaluation = workspace.artifacts("evaluation")
+    for index in range(2):
+        for row, source in (("generated", "made"), ("control", "made"), ("ground_truth", "real")):
+            target = evaluation / "videos" / f"{index:02d}_{row}.mp4"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes((folder / source / f"{index}.mp4").read_bytes())
+        picture = media.read_image(folder / "pictures" / f"{index}.png")
+        media.write_image(evaluation / "posters" / f"{index:02d}_reference.jpg", picture)
+    assert official_rows(workspace) is None  # no weights, no official name
+    networks = {"inception": Features("inception"), "dino": Features("dino")}
+    monkeypatch.setattr(panel, "load_networks", lambda _: networks)
+    found = official_rows(workspace)
+    assert found is not None and found["protocol"]["networks"]["dino"] == "dino@abc"
+    cells = {(row["name"], row["row"]): row["value"] for row in found["rows"]}
+    assert cells["fid_pytorch-fid", "generated"] is not None
+    assert cells["dino_percent", "ground_truth"] > 90
+    assert {name for name, _ in cells} == {"fid_pytorch-fid", "dino_percent", "subject_consistency"}
+    assert not any(row == "control" for _, row in cells)  # the same pictures

@@ -92,6 +92,17 @@ class Meter:
         self.viewer = Viewer()
         self._references: dict[str, dict[str, Any]] = {}
 
+    def frames(self, video: Path, output: Output | None, case: Case) -> NDArray[np.uint8]:
+        """A system's frames (see `standard`). The real clip is decoded once for all rows it stands in.
+
+        Raises:
+            InputError: the file cannot be read.
+        """
+        truth = case.path("truth")
+        if output is None and video == truth:
+            return self._reference(case)["frames"]
+        return standard(video, output, case.frames)
+
     def measure(self, frames: NDArray[np.uint8], case: Case, sound: str = "clean") -> Measured:
         """Measures frames (T,H,W,3) at 25 fps against a sound of the case (clean, or other: the control)."""
         reference = self._reference(case)
@@ -128,7 +139,7 @@ class Meter:
             "features": features[0],
         }
         if case.path("truth").exists():
-            truth = standard(case.path("truth"), None, case.frames)
+            truth = known["frames"] = standard(case.path("truth"), None, case.frames)
             known["square"], known["truth_shape"] = self._square(truth), truth.shape
             known["truth"], _ = self._cut(truth, known["square"], truth.shape)
         self._references = {key: known}  # cases come one after the other: one is enough

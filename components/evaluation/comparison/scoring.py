@@ -15,7 +15,7 @@ from components.core.errors import InputError
 from components.core.files import digest_file, digest_sources, read_json, to_json, write_bytes, write_json
 from components.core.paths import Workspace
 from components.core.progress import say
-from components.evaluation.comparison.measures import Measured, Meter, Options, standard
+from components.evaluation.comparison.measures import Measured, Meter, Options
 from components.evaluation.peers.runner import Made
 from components.evaluation.suites.case import Case
 
@@ -139,7 +139,7 @@ def _measured(meter: Meter, jobs: list[_Job]) -> dict[Path, str]:
     for job in jobs:
         assert job.made.video is not None
         try:
-            frames = standard(job.made.video, job.made.output, job.case.frames)
+            frames = meter.frames(job.made.video, job.made.output, job.case)
             sound = "other" if job.made.system == CONTROL else "clean"
             keep(meter.measure(frames, job.case, sound), job.folder)
         except InputError as error:

@@ -249,9 +249,33 @@ def evaluation(workspace: Workspace) -> dict[str, Any] | None:
         "comparison": _comparison(content.get("rows", [])),
         "people": _people(folder, content.get("items", []), read_json(traces) if traces.exists() else []),
         "enhancer": _enhancer(folder),
-        "official": content.get("official"),
+        "official": _official(content.get("official")),
         "insight": insight.sections(workspace, content),
     }
+
+
+def _official(content: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Figures of official networks, one line each; a missing value says why under the pointer."""
+    if not content:
+        return None
+    columns = [name for name in ROWS if any(row["row"] == name for row in content["rows"])]
+    cells = {(row["name"], row["row"]): row for row in content["rows"]}
+    lines = []
+    for name in dict.fromkeys(row["name"] for row in content["rows"]):
+        found = [cells.get((name, column)) for column in columns]
+        lines.append(
+            {
+                "name": name,
+                "network": next(cell["network"] for cell in found if cell),
+                "cells": [
+                    {"value": figures.short(cell["value"]), "why": "; ".join(cell["left_out"][:3])}
+                    if cell
+                    else {"value": "", "why": ""}
+                    for cell in found
+                ],
+            }
+        )
+    return {"columns": [ROWS[column] for column in columns], "lines": lines}
 
 
 def _group(name: str) -> str | None:

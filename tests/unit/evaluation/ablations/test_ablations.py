@@ -16,6 +16,7 @@ from components.core.errors import InputError, SyncDreamerError
 from components.core.files import write_json
 from components.core.paths import Workspace
 from components.evaluation.ablations import analysis, lanes, variants
+from components.evaluation.comparison.measures import standard
 from components.evaluation.comparison.scoring import Scored
 from components.evaluation.peers.runner import Made
 from components.evaluation.suites.case import Case
@@ -190,6 +191,9 @@ def test_the_whole_ablation_with_trainings_that_are_given(tmp_path, monkeypatch)
         return made
 
     class Meter:
+        def frames(self, video, output, one):
+            return standard(video, output, one.frames)
+
         def measure(self, frames, one, sound="clean"):
             from components.evaluation.comparison.measures import Measured
 

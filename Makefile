@@ -34,6 +34,8 @@ run: $(STAMP)
 # Files side by side in two processes, the longest folder first; TEST_WORKERS=0 runs them one by one.
 TEST_WORKERS ?= 2
 test: $(STAMP)
+	@command -v chromium > /dev/null || command -v chromium-browser > /dev/null || \
+	  echo "note: no Chromium here; the tests of the pages in a browser are skipped"
 	@$(BIN)/python -m pytest -m "not slow and not gpu" -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder
 
 test-slow: $(STAMP)

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from components.core.media import write_video, write_wav
+from components.core.media import write_image, write_video, write_wav
+from components.evaluation.ablations import analysis
 from components.evaluation.comparison import table
 from components.evaluation.comparison.page import write_page
 from components.evaluation.comparison.scoring import Scored
@@ -40,7 +41,20 @@ PLAY_ALL = """
 """
 
 
-def made_page(folder: Path) -> Path:
+def ablation_of(scored: list[Scored]) -> dict:
+    """The ablation part of a page: "theirs" as the system without a part."""
+    groups = {name: [one for one in scored if one.made.system == name] for name in ("ours", "theirs")}
+    rows = analysis.ablation_rows(
+        {"full": groups["ours"], "localization": groups["theirs"]},
+        {"localization": "Attention Localization Loss"}, {}, 0, 100, 0.95,
+    )  # fmt: skip
+    return {
+        "seeds": 1, "rows": [analysis.for_people(row) for row in rows], "published": "Published: none.",
+        "words": analysis.in_words(rows, 1, 2, 0.95), "prompts": [], "prompt_names": [],
+    }  # fmt: skip
+
+
+def made_page(folder: Path, *, ablation: bool) -> Path:
     """A page of two cases and four systems, one video missing."""
     scored = []
     for place, (name, kind) in enumerate((("portrait-00", "portrait"), ("noisy-00", "noisy_audio"))):
@@ -64,13 +78,18 @@ def made_page(folder: Path) -> Path:
         "breakdown": table.by_kind(scored, ["sync_confidence"]),
         "robustness": {"sync_confidence": table.robustness(scored, "sync_confidence")},
     }  # fmt: skip
-    return write_page(folder / "page", result, scored, titles)
+    pictures = []
+    if ablation:
+        result["ablation"] = ablation_of(scored)
+        write_image(folder / "drawn.png", np.full((40, 200, 3), 180, np.uint8))
+        pictures = [("Where identity tokens look", "A note.", folder / "drawn.png")]
+    return write_page(folder / "page", result, scored, titles, pictures)
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(180)
-def test_players_play_in_step_and_nothing_is_fetched(browser, tmp_path):
-    page = made_page(tmp_path)
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("kind", ["compare", "ablation"])
+def test_players_play_in_step_and_nothing_is_fetched(browser, tmp_path, kind):
+    page = made_page(tmp_path, ablation=kind == "ablation")
     browser.open(page)
     gaps = browser.evaluate(PLAY_ALL)
     assert len(gaps) == 2 and max(gaps) < 0.25
@@ -78,6 +97,9 @@ def test_players_play_in_step_and_nothing_is_fetched(browser, tmp_path):
         "[...document.querySelector('.lineup').querySelectorAll('video')].map((v) => v.muted)"
     )
     assert muted.count(False) == 1 and len(muted) == 4
-    assert browser.screenshot("compare", 2400).stat().st_size > 10_000
+    assert browser.screenshot(kind, 2400).stat().st_size > 10_000
+    if kind == "ablation":
+        shown = browser.evaluate("[...document.images].every((picture) => picture.naturalWidth > 0)")
+        assert shown and "no difference can be judged" in browser.evaluate("document.body.innerText")
     assert browser.complaints == []
     assert [url for url in browser.requests if not url.startswith(("data:", "file:", "blob:"))] == []

@@ -94,7 +94,7 @@ def test_the_same_input_gives_the_same_page(reported):
     assert build_report(workspace, info).read_bytes() == first
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 def test_players_play_in_step_and_the_console_is_silent(reported, browser):
     workspace, info = reported
     browser.open(build_report(workspace, info))

@@ -203,13 +203,19 @@ def verify(
 
 @app.command()
 def experiments() -> None:
-    """Write DVC's experiments (`dvc exp run`) to MLflow, each once, under its own name; list them."""
+    """Write DVC's experiments to MLflow, each once, under its own name; list them.
+
+    Trainings of `syncdreamer ablate` are saved as DVC experiments first (`dvc exp show` then has them).
+    """
     from components.core.paths import find_workspace
+    from flows.ablation_experiments import save_ablations
     from flows.environment import prepare
     from flows.experiments import record_experiments
 
     workspace = find_workspace()
     prepare(workspace)
+    for name in save_ablations(workspace):
+        typer.echo(f"{name:24} saved as an experiment")
     for one in record_experiments(workspace):
         state = "new" if one.new else "known"
         typer.echo(f"{one.name:24} {one.rev[:7]}  of {one.baseline[:7]}  {state:6} MLflow run {one.run_id}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,8 @@ from typing import Any
 from components.core.files import write_json, write_text
 
 PLACE = "pictures"
+WIDEST = 1000
+"""Longer side of a kept picture, px."""
 
 
 def keep(result: Mapping[str, Any], pictures: Sequence[tuple[str, str, Path]], folder: Path) -> Path:
@@ -19,13 +20,17 @@ def keep(result: Mapping[str, Any], pictures: Sequence[tuple[str, str, Path]], f
         result: what leaderboard.json holds.
         pictures: (title, explanation, file).
     """
+    from PIL import Image
+
     kept = []
     for title, note, source in pictures:
-        target = folder / PLACE / source.name
+        target = folder / PLACE / f"{source.stem}.jpg"
         target.parent.mkdir(parents=True, exist_ok=True)
-        if source.resolve() != target.resolve():
-            shutil.copy(source, target)
-        kept.append((title, note, f"{PLACE}/{source.name}"))
+        with Image.open(source) as picture:
+            small = picture.convert("RGB")
+        small.thumbnail((WIDEST, WIDEST), Image.Resampling.LANCZOS)
+        small.save(target, "JPEG", quality=82, optimize=True)
+        kept.append((title, note, f"{PLACE}/{target.name}"))
     write_json(
         folder / "ablation.json",
         {name: result[name] for name in ("ablation", "rows", "missing", "protocol")},

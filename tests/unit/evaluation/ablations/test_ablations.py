@@ -254,7 +254,7 @@ def test_the_whole_ablation_with_trainings_that_are_given(tmp_path, monkeypatch)
     for folder in (out, tmp_path / "kept"):
         text = (folder / "README.md").read_text()
         assert said[0] in text and "| enhanced | manual | minimal |" in text
-        assert "![Motion](pictures/rhythm.png)" in text and (folder / "pictures" / "rhythm.png").exists()
+        assert "![Motion](pictures/rhythm.jpg)" in text and (folder / "pictures" / "rhythm.jpg").exists()
     assert read_json(tmp_path / "kept" / "ablation.json")["ablation"]["rows"]
 
 

@@ -139,7 +139,7 @@ def short(value: Any) -> str:
     elif size >= 10:
         text = f"{value:.1f}"
     elif size >= 0.1:
-        text = f"{value:.3f}".rstrip("0") if size < 1 else f"{value:.2f}"
+        text = f"{value:.3f}".rstrip("0").rstrip(".") if size < 1 else f"{value:.2f}"
     elif size >= 0.001:
         text = f"{value:.4f}".rstrip("0")
     else:

@@ -24,10 +24,12 @@ def official_rows(workspace: Workspace) -> dict[str, Any] | None:
         InputError: a place is named for weights that are not there or not the published ones.
     """
     from components.evaluation.panel import load_networks, score_clips
+    from components.perception.official import OFFICIAL, configured, place_of
 
-    networks = load_networks(workspace)
-    if not networks:
+    params = configured(workspace)
+    if all(place_of(name, params, root=workspace.root) is None for name in OFFICIAL):
         return None
+    networks = load_networks(workspace)
     say(f"  official metrics: {', '.join(name for name in networks if hasattr(networks[name], 'digest'))}")
     folder = workspace.artifacts("evaluation")
     rows: list[dict[str, Any]] = []

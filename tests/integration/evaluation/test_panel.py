@@ -204,6 +204,7 @@ def test_an_evaluation_reports_official_figures_apart(
         media.write_image(evaluation / "posters" / f"{index:02d}_reference.jpg", picture)
     assert official_rows(workspace) is None  # no weights, no official name
     networks = {"inception": Features("inception"), "dino": Features("dino")}
+    monkeypatch.setenv("SYNCDREAMER_WEIGHTS_DINO", "named")
     monkeypatch.setattr(panel, "load_networks", lambda _: networks)
     found = official_rows(workspace)
     assert found is not None and found["protocol"]["networks"]["dino"] == "dino@abc"

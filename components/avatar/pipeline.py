@@ -83,10 +83,15 @@ class SyncDreamerPipeline(DiffusionPipeline):
         write_index(folder)
 
     def to(self, *args: Any, **kwargs: Any) -> Self:
-        """As `DiffusionPipeline.to`, with the encoders."""
-        moved = super().to(*args, **kwargs)
+        """Moves the networks, the encoders too, as `torch.nn.Module.to` does.
+
+        Not `DiffusionPipeline.to`: it asks for `components`, which wants every argument of the constructor
+        registered, and encoders, statistics and settings are no modules of diffusers.
+        """
+        for network in (self.transformer, self.adapter):
+            network.to(*args, **kwargs)
         self.encoders.to(self.transformer.device)
-        return moved
+        return self
 
     @property
     def size(self) -> int:

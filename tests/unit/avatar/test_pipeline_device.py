@@ -1,4 +1,4 @@
-"""`SyncDreamerPipeline.to` moves every network, though its encoders and settings are no modules of diffusers."""
+"""`SyncDreamerPipeline.to` moves every network, though encoders and settings are no modules of diffusers."""
 
 from __future__ import annotations
 

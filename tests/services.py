@@ -164,5 +164,6 @@ def mlflow_server(folder: Path, postgres: Postgres, artifacts: str, environment:
         clean_environment()
         | environment
         | {"MLFLOW_DISABLE_TELEMETRY": "true", "GIT_PYTHON_REFRESH": "quiet"}
+        | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     )
     return Web(folder / "mlflow.log", command, every, port, "/health")

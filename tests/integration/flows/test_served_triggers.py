@@ -170,6 +170,8 @@ def place(
 def serving(place: Place) -> Iterator[Served]:
     served = Served(place.root, place.services)
     try:
+        log = place.root / "serve.log"  # its page is there before its deployments are
+        served.until(lambda: "serving; Ctrl-C stops" in log.read_text(), "deployments")
         yield served
         served.process.terminate()
         assert served.process.wait(300) == 0

@@ -146,7 +146,8 @@ class Place:
         assert done.returncode == 0, done.stderr
 
     def kinds(self) -> list[str]:
-        lines = (self.root / "state/operations/events.jsonl").read_text().splitlines()
+        events = self.root / "state/operations/events.jsonl"
+        lines = events.read_text().splitlines() if events.exists() else []
         return sorted(json.loads(line)["kind"] for line in lines)
 
 
@@ -213,7 +214,8 @@ def test_new_objects_and_a_new_revision_start_runs_on_a_server_that_is_there(
         assert "data/raw/arrived/1.mp4" in place.files()
         served.until(lambda: len(completed(served, revision)) == 3, "that run's end")
     places[0].running()  # it outlives `serve`
-    assert not (place.root / "state/operations/events.jsonl").exists()
+    # Prefect's runner calls a run cancelled whose process is still ending when `serve` stops.
+    assert set(place.kinds()) <= {"cancelled"}
 
 
 @pytest.mark.slow

@@ -50,7 +50,7 @@ def models(
 
     table = Table()
     for column in ("model", "version", "aliases", "gates", "pair", "run", "content"):
-        table.add_column(column, no_wrap=column == "model", overflow="fold")
+        table.add_column(column)
     for row in rows:
         gates = row["gates"]
         refused = [name for name, passed in gates.items() if not passed]

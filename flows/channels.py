@@ -92,9 +92,19 @@ def _email(channel: Channel, event: dict[str, Any]) -> None:
 
 
 def _block(channel: Channel, event: dict[str, Any]) -> None:
-    """A block needs the Prefect server it is saved in: that of `syncdreamer serve`, or PREFECT_API_URL."""
+    """A block needs the Prefect server it is saved in: that of `syncdreamer serve`, or PREFECT_API_URL.
+
+    In a thread of its own: where an event loop runs (`serve` itself), Prefect's calls return coroutines.
+    """
     if not os.environ.get("PREFECT_API_URL"):
         raise Undelivered("no Prefect server is running here; `syncdreamer serve` delivers it")
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(_notify, channel, event).result()
+
+
+def _notify(channel: Channel, event: dict[str, Any]) -> None:
     import httpx
     from prefect.blocks.abstract import NotificationBlock, NotificationError
     from prefect.blocks.core import Block
@@ -109,5 +119,12 @@ def _block(channel: Channel, event: dict[str, Any]) -> None:
             raise Undelivered(f"block {channel.block} is a {type(block).__name__}, no notification block")
         with block.raise_on_failure():
             block.notify(as_text(event), subject=event["subject"])
-    except (ValueError, OSError, httpx.HTTPError, NotificationError, PrefectException) as error:
+    except (
+        ValueError,
+        OSError,
+        httpx.HTTPError,
+        httpx.InvalidURL,
+        NotificationError,
+        PrefectException,
+    ) as error:
         raise Undelivered(f"{type(error).__name__} of block {channel.block}") from error

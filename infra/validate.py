@@ -2,14 +2,16 @@
 
 Compose and Kubernetes files are checked against the published JSON schemas in infra/schemas (Compose
 Specification; Kubernetes 1.34, strict: an unknown key is an error), then for references that no schema sees:
-names of services, volumes, config maps, secrets' keys, ports, selectors, files. Dockerfile, kustomization,
-Slurm script and Prefect's file have no schema here: the rules below check their structure, which is less.
+names of services, volumes, config maps, secrets' keys, ports, selectors, files. Where kubectl is installed,
+it also builds each kustomization, and what comes out is checked by the schemas again. Dockerfile, Slurm
+script and Prefect's file have no schema here: the rules below check their structure, which is less.
 """
 
 from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -108,18 +110,39 @@ def kubernetes(folder: Path) -> Problems:
             if path.name == "kustomization.yaml":
                 yield from (f"{where}: {problem}" for problem in kustomization(path, content))
                 continue
-            kind = f"{content.get('apiVersion')}/{content.get('kind')}"
             name = f"{where}: {content.get('kind')} {content.get('metadata', {}).get('name')}"
-            if kind not in schemas["kinds"]:
-                yield f"{name}: no schema of {kind}; add it to infra/schemas/prune_kubernetes.py"
-                continue
-            schema = {**schemas["kinds"][kind], "$defs": schemas["$defs"]}
-            broken = list(against(schema, content))
+            broken = list(by_schema(schemas, content))
             yield from (f"{name}: {problem}" for problem in broken)
             objects += [] if broken else [(name, content)]
     names = [(content["kind"], content["metadata"]["name"]) for _, content in objects]
     yield from (f"{kind} {name} comes twice" for kind, name in set(names) if names.count((kind, name)) > 1)
     yield from references(objects)
+    for path in sorted(folder.rglob("kustomization.yaml")) if shutil.which("kubectl") else ():
+        where = path.parent.relative_to(folder).as_posix()
+        yield from (f"{where} as built by kubectl: {problem}" for problem in built(path.parent, schemas))
+
+
+def by_schema(schemas: dict[str, Any], content: dict[str, Any]) -> Problems:
+    """One object, strictly."""
+    kind = f"{content.get('apiVersion')}/{content.get('kind')}"
+    if kind in schemas["kinds"]:
+        yield from against({**schemas["kinds"][kind], "$defs": schemas["$defs"]}, content)
+    else:
+        yield f"no schema of {kind}; add it to infra/schemas/prune_kubernetes.py"
+
+
+def built(folder: Path, schemas: dict[str, Any]) -> Problems:
+    """What kubectl's kustomize makes of a folder (no cluster is asked): every object by its schema."""
+    command = ["kubectl", "kustomize", str(folder)]
+    made = subprocess.run(command, capture_output=True, text=True, check=False)
+    if made.returncode:
+        yield " ".join(made.stderr.split())
+        return
+    for content in yaml.safe_load_all(made.stdout):
+        name = f"{content['kind']} {content['metadata']['name']}"
+        yield from (f"{name}: {problem}" for problem in by_schema(schemas, content))
+        if content["kind"] != "Namespace" and not content["metadata"].get("namespace"):
+            yield f"{name}: it is in no namespace"
 
 
 def references(objects: list[tuple[str, dict[str, Any]]]) -> Problems:
@@ -294,6 +317,8 @@ def main() -> int:
     """Prints what was checked and every problem; 1 if there is one."""
     checked, found = problems(HERE)
     print("\n".join(found or [f"infra: valid: {', '.join(checked)}"]))
+    if not shutil.which("kubectl"):
+        print("infra: kubectl is not installed: the kustomizations were checked but not built")
     return 1 if found else 0
 
 

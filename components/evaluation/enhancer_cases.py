@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from components.core.files import read_json, write_json
+from components.core.files import read_json, to_json, write_json
 from components.core.media import write_image
 from components.core.paths import Workspace, require
 from components.core.seeds import derive
@@ -33,6 +34,7 @@ class Cases:
     """Held-out cases with both models' answers; pictures (N,112,112,3) uint8, clips (N,): curated ones.
 
     before, after: greedy, as `generate` decodes; sampled_…: at temperature 1, the policy that GRPO trains.
+    seen: what is known of each picture (told in the request, scored by the reward). seed: of the sampling.
     """
 
     instructions: Sequence[str]
@@ -43,6 +45,8 @@ class Cases:
     after: Outcome
     sampled_before: Outcome
     sampled_after: Outcome
+    seen: Sequence[Mapping[str, Any]]
+    seed: int
 
 
 def score_cases(workspace: Workspace, params: EvaluateParams, seed: int) -> Cases:
@@ -75,16 +79,18 @@ def score_cases(workspace: Workspace, params: EvaluateParams, seed: int) -> Case
         after,
         sampled_before,
         sampled_after,
+        [pool.attributes[row] for row in rows],
+        seed,
     )
 
 
-def reward_params(workspace: Workspace) -> RewardParams | None:
-    """The reward that GRPO was trained on, from its config.json; None, the defaults, if it does not say."""
+def reward_params(workspace: Workspace) -> RewardParams:
+    """The reward that GRPO was trained on, from its config.json; the defaults if it does not say."""
     from components.enhancer.params import RewardParams
 
     path = workspace.artifacts("enhancer_grpo", "config.json")
     told = read_json(path).get("reward") if path.exists() else None
-    return RewardParams.model_validate(told) if told else None
+    return RewardParams.model_validate(told or {})
 
 
 def report_cases(table: Table, cases: Cases, folder: Path) -> None:
@@ -105,6 +111,34 @@ def report_cases(table: Table, cases: Cases, folder: Path) -> None:
     ):
         table.add(name, table.interval(name, b - a), JUDGE, ("no change", 0.0))
     write_json(folder / "enhancer" / "examples.json", examples(cases, folder))
+
+
+def case_rows(cases: Cases) -> list[dict[str, Any]]:
+    """One row a case: what makes it the same test for another model, and this model's figures there.
+
+    `picture`, `seen`: digests of the pixels and of what is known of them. The figures bear the names of the
+    metrics that they are the terms of; an unscorable reward is None, and left out of the mean.
+    """
+    after, sampled = cases.after, cases.sampled_after
+    gains = sampled.rewards - cases.sampled_before.rewards, after.rewards - cases.before.rewards
+    return [
+        {
+            "index": index,
+            "picture": hashlib.sha256(cases.pictures[index].tobytes()).hexdigest()[:16],
+            "seen": hashlib.sha256(to_json(cases.seen[index], None).encode()).hexdigest()[:16],
+            "instruction": cases.instructions[index],
+            "action": cases.actions[index],
+            "seed": cases.seed,
+            "text": after.texts[index],
+            "enhancer_action_kept": float(after.kept[index]),
+            "enhancer_well_formed": float(after.formed[index]),
+            "enhancer_reward": rounded(float(sampled.rewards[index])),
+            "enhancer_reward_greedy": rounded(float(after.rewards[index])),
+            "enhancer_reward_gain": rounded(float(gains[0][index])),
+            "enhancer_reward_gain_greedy": rounded(float(gains[1][index])),
+        }
+        for index in range(len(cases.actions))
+    ]
 
 
 def examples(cases: Cases, folder: Path) -> list[dict[str, Any]]:

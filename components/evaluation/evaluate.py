@@ -59,7 +59,7 @@ def _write(
     results: list[Any],
 ) -> None:
     from components.evaluation import measures
-    from components.evaluation.enhancer_cases import Cases, report_cases
+    from components.evaluation.enhancer_cases import Cases, case_rows, report_cases
     from components.evaluation.instruments import network_names
     from components.evaluation.official_rows import official_rows
     from components.evaluation.table import Table
@@ -89,6 +89,7 @@ def _write(
             "metrics": table.metrics,
             "rows": table.rows,
             "items": measures.items(measured),
+            "cases": case_rows(cases),
             **({"official": official} if official else {}),
         },
     )
@@ -108,6 +109,7 @@ def protocol(
 ) -> dict[str, Any]:
     """Everything that a reader needs to judge or repeat the figures."""
     from components.core.files import digest_tree
+    from components.evaluation.enhancer_cases import reward_params
 
     models = {
         stage: digest_tree(workspace.artifacts(stage, part))[:12]
@@ -135,6 +137,7 @@ def protocol(
             "batch": params.batch,
         },
         "identity": f"every {params.identity_stride}th frame",
+        "reward": reward_params(workspace).model_dump(mode="json"),
         "interval": f"percentile bootstrap over clips, {params.resamples} resamples",
         "level": params.level,
         "networks": names,

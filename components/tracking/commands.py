@@ -184,7 +184,7 @@ def _tell(decision: Decision) -> None:
         now = "not measured" if figure.candidate is None else f"{figure.candidate:.4g}"
         proof = ""
         if figure.low is not None and figure.high is not None and figure.p is not None:
-            by = f"{figure.method}, {figure.n} clips" if figure.n else figure.method
+            by = f"{figure.method}, n={figure.n}" if figure.n else figure.method
             proof = f"  gain in [{figure.low:.4g}, {figure.high:.4g}], p={figure.p:.3g} ({by})"
         typer.echo(f"  {figure.name:32} {before}{now}  {figure.outcome}{proof}")
     if decision.status == "refused":

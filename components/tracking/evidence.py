@@ -1,7 +1,8 @@
 """What a pair is judged by: the gates' verdicts, the evaluation's figures, and the single clips behind them.
 
 Two evaluations are comparable clip by clip when they are of one frozen set: the same clips, sentences,
-instructions and seeds, the same sampling and the same measuring networks. `frozen` names such a set.
+instructions and seeds, the same sampling and the same measuring networks; and case by case, for the enhancer,
+when its pictures, what is known of them, instructions, seeds and reward are the same too. `frozen` names it.
 """
 
 from __future__ import annotations
@@ -20,12 +21,14 @@ GATES = ("clips", "annotations", "latents", "checkpoint", "enhancer", "evaluatio
 FIELDS = ("value", "low", "high", "n", "network")
 ROLE = ("identity", "split", "reference", "sound", "other", "instruction", "seed")
 """What makes two roles of two evaluations the same test (the prompt and the figures are the model's)."""
-PROTOCOL = ("frames", "fps", "crop", "pixels", "control", "sampling", "identity", "networks")
+CASE_ROLE = ("index", "picture", "seen", "instruction", "action", "seed")
+"""What makes two of the enhancer's cases the same test; its place counts, for answers are drawn in turn."""
+PROTOCOL = ("frames", "fps", "crop", "pixels", "control", "sampling", "identity", "networks", "reward")
 """The part of the protocol that two comparable evaluations share."""
 _DIGITS = 6
 
 Samples = dict[str, dict[str, float | None]]
-"""metric → test (digest of its role) → the model's figure there; None where it could not be measured."""
+"""metric → test (digest of a clip's or a case's role) → the model's figure; None: not measured."""
 
 
 def read_gates(workspace: Workspace) -> dict[str, bool]:
@@ -58,13 +61,21 @@ def frozen(content: Mapping[str, Any]) -> str:
         return ""
     protocol = content.get("protocol") or {}
     shared = {name: protocol.get(name) for name in PROTOCOL}
-    text = to_json([shared, sorted(_test(item) for item in items)], None)
+    cases = sorted(_test(case, CASE_ROLE) for case in content.get("cases") or [])
+    text = to_json([shared, sorted(_test(item) for item in items), cases], None)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def samples(content: Mapping[str, Any]) -> Samples:
-    """The figures of the single clips, by metric. `sync_wins` is made from the two confidences, as there."""
+    """The figures of the single clips and of the enhancer's single cases, by metric. `sync_wins` is made from
+    the two confidences, as there."""
     found: Samples = {}
+    for case in content.get("cases") or []:
+        test = _test(case, CASE_ROLE)
+        for name, value in case.items():
+            number = _number(value)
+            if name not in CASE_ROLE and (number is not None or value is None):
+                found.setdefault(name, {})[test] = number
     for item in content.get("items") or []:
         test = _test(item)
         for name, value in item.items():
@@ -79,8 +90,8 @@ def samples(content: Mapping[str, Any]) -> Samples:
     return found
 
 
-def _test(item: Mapping[str, Any]) -> str:
-    role = to_json({name: item.get(name) for name in ROLE}, None)
+def _test(item: Mapping[str, Any], names: tuple[str, ...] = ROLE) -> str:
+    role = to_json({name: item.get(name) for name in names}, None)
     return hashlib.sha256(role.encode()).hexdigest()[:12]
 
 

@@ -20,6 +20,7 @@ STEPS = {"ranks": 2, "steps": 120, "checkpoint_every": 10}
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)  # minutes on a busy machine
 def test_a_lost_machines_training_goes_on_elsewhere(
     workspace: Workspace, bucket: S3Url, tmp_path_factory, monkeypatch: pytest.MonkeyPatch, capfd
 ) -> None:

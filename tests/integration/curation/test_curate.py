@@ -51,7 +51,7 @@ def save_untrained_models(folder: Path) -> None:
     save_model(folder / "identity", network, {"name": "untrained", "width": 20, "threshold": 0.9})
 
 
-pytestmark = pytest.mark.slow  # minutes of real curation; `make test-slow`
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]  # minutes of real curation; `make test-slow`
 
 
 @pytest.fixture(scope="module")

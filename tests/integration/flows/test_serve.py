@@ -5,6 +5,7 @@ The chain is one stage that counts how often it ran and, while a file `slow` lie
 
 from __future__ import annotations
 
+import http
 import json
 import os
 import shutil
@@ -12,6 +13,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable
 from datetime import datetime
@@ -83,13 +85,13 @@ def environment() -> dict[str, str]:
 class Served:
     """A running `syncdreamer serve` and what its server says."""
 
-    def __init__(self, workspace: Path) -> None:
+    def __init__(self, workspace: Path, services: dict[str, str] | None = None) -> None:
         self.workspace = workspace
         self.log = (workspace / "serve.log").open("a")
         self.process = subprocess.Popen(
             [sys.executable, "-m", "flows.cli", "serve", "--port", "0"],
             cwd=workspace,
-            env=environment(),
+            env=environment() | (services or {}),
             stderr=self.log,
             stdout=self.log,
         )
@@ -116,8 +118,15 @@ class Served:
         request = urllib.request.Request(
             self.url + path, data=data, headers={"Content-Type": "application/json"}
         )
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            return json.loads(answer.read())
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                with urllib.request.urlopen(request, timeout=60) as answer:
+                    return json.loads(answer.read())
+            except urllib.error.HTTPError as error:  # 503: SQLite was locked; Prefect's own client waits too
+                if error.code != http.HTTPStatus.SERVICE_UNAVAILABLE or time.monotonic() > deadline:
+                    raise
+            time.sleep(2)
 
     def runs(self, kind: str = "") -> list[dict[str, Any]]:
         """The deployments' runs, newest first, of one state's name."""

@@ -86,17 +86,25 @@ def outputs(
     ]
     content: dict[str, Any] = {"schema": 1, "protocol": {"frames": 125}, "metrics": rows}
     content["items"] = items(metrics, seed)
+    content["cases"] = cases(metrics, seed)
     write_json(workspace.artifacts("evaluation", "metrics.json"), content)
 
 
 def items(metrics: dict[str, float], seed: int = 0) -> list[dict[str, Any]]:
-    """16 single clips, all with the mean's figure; the enhancer's are of no clip, as in evaluation."""
+    """16 single clips, all with the mean's figure; the enhancer's are of cases, as in evaluation."""
     own = {name: value for name, value in metrics.items() if not name.startswith("enhancer")}
     own["sync_wins"] = metrics["sync_wins"]
     return [
         {"identity": f"p{n}", "reference": f"{n:016x}-0", "sound": f"{n:016x}-0", "seed": seed + n, **own}
         for n in range(16)
     ]
+
+
+def cases(metrics: dict[str, float], seed: int = 0) -> list[dict[str, Any]]:
+    """64 single cases of the enhancer, all with the mean's figure."""
+    own = {name: value for name, value in metrics.items() if name.startswith("enhancer")}
+    role = {"seen": "5", "instruction": "please nod", "action": "nod", "seed": seed}
+    return [{"index": n, "picture": f"{n % 20:016x}", **role, **own} for n in range(64)]
 
 
 def manifest(workspace: Workspace, rows: list[dict[str, Any]]) -> None:

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -338,6 +339,53 @@ def test_a_gain_that_chance_explains_is_no_gain(workspace: Workspace, train: Tra
     assert figure.p is not None and figure.p > 0.05
     entry = history(workspace)[-1]
     assert entry["figures"][2]["p"] == figure.p
+
+
+def test_two_enhancers_are_compared_case_by_case(workspace: Workspace, train: Train) -> None:
+    """Two candidates with one mean: one keeps what the champion kept and eight more, one won 14 cases and
+    lost 6, which signs alone do often."""
+    name, metrics = "enhancer_action_kept", workspace.artifacts("evaluation", "metrics.json")
+
+    def single(kept: set[int]) -> None:
+        content = read_json(metrics)
+        for case in content["cases"]:
+            case[name] = float(case["index"] in kept)
+        write_json(metrics, content)
+        register_pair(workspace)
+
+    champion = train(enhancer_action_kept=50 / 64)
+    single(set(range(50)))
+    assert promote(workspace, champion).status == "promoted"
+    # 14 won and 6 lost: p = P(at least 14 heads of 20) = .058.
+    scattered = train(enhancer="f", enhancer_action_kept=58 / 64)
+    single(set(range(14, 64)) | set(range(8)))
+    decision = promote(workspace, scattered)
+    assert decision.status == "refused" and f"not significant: {name}" in decision.reason
+    # Nothing lost: 8 of 8 differing cases are won, p = 1/256.
+    better = train(enhancer="g", enhancer_action_kept=58 / 64)
+    single(set(range(58)))
+    decision = promote(workspace, better)
+    assert decision.status == "promoted", decision.reason
+    (figure,) = [figure for figure in decision.figures if figure.name == name]
+    assert (figure.method, figure.n, figure.gain) == ("paired", 64, 8 / 64)
+    rules = sum(rule.minimum_gain is not None for rule in read_policy(workspace).metrics)
+    assert figure.p == pytest.approx(rules / 256)
+
+
+def test_other_cases_or_another_reward_are_not_compared(workspace: Workspace, train: Train) -> None:
+    promote(workspace, train())
+    metrics = workspace.artifacts("evaluation", "metrics.json")
+    candidate = train(enhancer="f", enhancer_action_kept=1.0)
+    changes: list[Callable[[Any], Any]] = [
+        lambda content: content["cases"][0].update(instruction="wave"),
+        lambda content: content["protocol"].update(reward={"beta": 0.5}),
+    ]
+    for change in changes:
+        content = read_json(metrics)
+        change(content)
+        write_json(metrics, content)
+        register_pair(workspace)
+        assert "never evaluated on the candidate's clips" in promote(workspace, candidate).reason
 
 
 def test_changed_single_figures_are_found(workspace: Workspace, train: Train) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from components.core.files import read_json
 from components.enhancer.scoring import Outcome
-from components.evaluation.enhancer_cases import Cases, report_cases
+from components.evaluation.enhancer_cases import Cases, case_rows, report_cases
 from components.evaluation.report.data import charts_of, duration
 from components.evaluation.report.figures import Series, interval_bar, line_chart, short, trace
 from components.evaluation.table import Table
@@ -62,7 +62,8 @@ def test_enhancer_figures_and_examples(tmp_path):
         ["nod", "nod twice", "wave", "smile"], ["nod", "nod", "wave", "smile"],
         np.zeros((4, 112, 112, 3), np.uint8), np.array([False, True, False, False]),
         side([0.5, 0.6, 0.7, math.nan], [True, False, True, True]), side([0.7, 0.9, 0.8, 0.9], [True] * 4),
-        side([0.4] * 4, [True] * 4), side([0.8] * 4, [True] * 4),
+        side([0.4] * 4, [True] * 4), side([0.8, 0.8, 0.8, 0.8], [True] * 4),
+        [{"pose": "upright"}] * 3 + [{"pose": "leaning"}], 7,
     )  # fmt: skip
     table = Table({}, seed=1, resamples=100, level=0.95)
     report_cases(table, cases, tmp_path)
@@ -71,6 +72,15 @@ def test_enhancer_figures_and_examples(tmp_path):
     assert rows["enhancer_reward_gain_greedy"]["value"] == pytest.approx(0.2)
     assert rows["enhancer_reward_gain_greedy"]["n"] == 3  # unscorable on one side: left out
     assert (rows["enhancer_action_kept"]["value"], rows["enhancer_action_kept"]["control"]) == (1.0, 0.75)
+    single = case_rows(cases)
+    figures = [name for name in single[0] if name.startswith("enhancer_")]
+    for name in figures:  # the table's figures are the means of the single cases
+        values = [row[name] for row in single if row[name] is not None]
+        assert rows[name]["value"] == pytest.approx(sum(values) / len(values), abs=1e-6)
+        assert rows[name]["n"] == len(values)
+    assert single[3]["enhancer_reward_gain_greedy"] is None and single[3]["enhancer_reward_greedy"] == 0.9
+    assert [row["picture"] for row in single] == [single[0]["picture"]] * 4
+    assert single[0]["seen"] == single[2]["seen"] != single[3]["seen"]
     examples = read_json(tmp_path / "enhancer" / "examples.json")
     assert [row["action"] for row in examples] == [
         "nod",

@@ -110,3 +110,18 @@ def test_prefects_file(validate: ModuleType, infra: Path) -> None:
     )
     told = "\n".join(validate.problems(infra)[1])
     assert "has no function pipe" in told and "unknown key 'pool'" in told and "'a' comes twice" in told
+
+
+@pytest.mark.skipif(not shutil.which("kubectl"), reason="kubectl is not installed: nothing is built")
+def test_what_kubectl_builds_is_checked_too(validate: ModuleType, infra: Path) -> None:
+    path = infra / "k8s" / "ray" / "kustomization.yaml"
+    good = path.read_text()
+    path.write_text(good.replace("namespace: syncdreamer\n", ""))
+    assert "k8s: ray as built by kubectl: Service ray-head: it is in no namespace" in "\n".join(
+        validate.problems(infra)[1]
+    )
+    change = '[{"op": "add", "path": "/spec/replica", "value": 2}]'
+    patch = f"patches:\n  - patch: '{change}'\n    target: {{kind: Deployment}}\n"
+    path.write_text(good + patch)
+    told = "\n".join(validate.problems(infra)[1])
+    assert "ray as built by kubectl: Deployment ray-worker" in told and "replica" in told

@@ -29,9 +29,7 @@ def clips(rng: np.random.Generator) -> tuple[list[Print], dict[str, str]]:
     first, second = np.sort(chosen.reshape(COPIES, 2), axis=1).T
     pictures[second] = pictures[first] ^ np.packbits(rng.random((COPIES, 512)) < 0.02, axis=1)
     sounds[second, 5:] = sounds[first, :-5]  # 100 ms later
-    made = [
-        Print(str(row), str(row), pictures[row].tobytes(), sounds[row].tobytes()) for row in range(ROWS)
-    ]
+    made = [Print(str(row), str(row), pictures[row].tobytes(), sounds[row].tobytes()) for row in range(ROWS)]
     return made, dict(zip(map(str, second), map(str, first), strict=True))
 
 
@@ -43,8 +41,9 @@ def test_search_over_650k_clips() -> None:
     seconds = time.process_time() - begin
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(
-        f"\nnear-duplicates among {ROWS:,} clips of {SCENES:,} scenes: {seconds:.0f} s (CPU), peak {peak:.1f} "
-        f"GB, of which the prints are {before:.1f}; {len(found):,} found of {len(planted):,} planted"
+        f"\nnear-duplicates among {ROWS:,} clips of {SCENES:,} scenes: {seconds:.0f} s (CPU), "
+        f"peak {peak:.1f} GB, of which the prints are {before:.1f}; "
+        f"{len(found):,} found of {len(planted):,} planted"
     )
     assert found == planted
     assert seconds <= LIMIT_S and peak <= LIMIT_GB

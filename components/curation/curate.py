@@ -22,9 +22,9 @@ from components.curation.identities import assign_splits, cluster, label
 from components.curation.ingest import read_inventory
 from components.curation.ledger import Ledger, Segment, fingerprint
 from components.curation.measure import Settings, Worker, measuring
-from components.curation.models import digests
+from components.curation.models import Models, Places, digests
 from components.curation.package import Form, Item, Repackaging, item_key
-from components.curation.params import CurateParams
+from components.curation.params import BackendParams, CurateParams
 from components.curation.pool import Lost, cores, spread
 from components.curation.sources.remote import local
 from components.curation.steps.framing import framing
@@ -45,9 +45,7 @@ class Job:
     @property
     def settings(self) -> Settings:
         """For the workers."""
-        return Settings(
-            self.params, self.workspace.artifacts("perception"), sync_folder(self.params, self.workspace)
-        )
+        return Settings(self.params, places(self.params, self.workspace))
 
     def work(self, key: str) -> Path:
         """Where a file's tracks, thumbnails and packages lie until they are exported."""
@@ -88,13 +86,21 @@ def make_job(params: CurateParams, workspace: Workspace) -> Job:
     Raises:
         InputError: a model is missing.
     """
-    models = digests(workspace.artifacts("perception"), sync_folder(params, workspace))
+    models = digests(places(params, workspace))
     return Job(params, workspace, models, fingerprint({"models": models, "how": measuring(params)}))
 
 
-def sync_folder(params: CurateParams, workspace: Workspace) -> Path | None:
-    """The folder of the sync model that params.yaml names, if it names one."""
-    return inside(workspace.root, params.sync_model) if params.sync_model is not None else None
+def places(params: CurateParams, workspace: Workspace) -> Places:
+    """Where the models lie that params.yaml names.
+
+    Raises:
+        InputError: two sync models are named.
+    """
+    backends = params.backends or BackendParams()
+    if backends.syncnet is not None and params.sync_model is not None:
+        raise InputError("curate.sync_model and curate.backends.syncnet name two sync models; keep one")
+    sync = inside(workspace.root, params.sync_model) if params.sync_model is not None else None
+    return Places(workspace.artifacts("perception"), workspace.root, sync, backends)
 
 
 def make_items(inventory: pd.DataFrame, job: Job) -> list[Item]:
@@ -277,9 +283,7 @@ def identity_distance(job: Job) -> float:
     """The clustering distance: the parameter, or what the identity model was calibrated to."""
     if job.params.identity_distance is not None:
         return job.params.identity_distance
-    from components.curation.models import Models
-
-    return Models(job.workspace.artifacts("perception")).same_person
+    return Models(places(job.params, job.workspace)).identity.same_person
 
 
 def people(table: pd.DataFrame, params: CurateParams, distance: float) -> None:
@@ -292,4 +296,4 @@ def people(table: pd.DataFrame, params: CurateParams, distance: float) -> None:
     ids = table.loc[kept, "clip_id"].tolist()
     table.loc[kept, "identity"] = label(ids, cluster(vectors, distance).tolist())
     table["split"] = np.where(table["declared"] == "test", "test", "train")
-    table.loc[kept, "split"] = assign_splits(table[kept], params.val_rate)
+    table.loc[kept, "split"] = assign_splits(table[kept], params.val_rate, params.val_by == "person")

@@ -6,7 +6,6 @@ Works the same in any process. Its results depend on the file, the models and th
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components.core.errors import InputError
@@ -15,7 +14,7 @@ from components.core.media import FPS
 from components.core.vocabulary import FRAMINGS
 from components.curation.decide import decide
 from components.curation.ledger import Segment
-from components.curation.models import Models
+from components.curation.models import Models, Places
 from components.curation.package import (
     Form,
     Item,
@@ -51,8 +50,7 @@ class Settings:
     """What a worker needs to build its tool."""
 
     params: CurateParams
-    perception: Path
-    sync: Path | None = None
+    places: Places
 
 
 def measuring(params: CurateParams) -> dict[str, Any]:
@@ -66,7 +64,7 @@ class Measurer:
 
     def __init__(self, settings: Settings) -> None:
         self.params = settings.params
-        self.models = Models(settings.perception, settings.sync)
+        self.models = Models(settings.places)
 
     def __call__(self, item: Item) -> list[Segment]:
         """All segments of a file, at least one; a bad file gets one with its problem."""
@@ -161,20 +159,14 @@ class Measurer:
         """The mean embedding of a few face crops, of unit length, as float32 bytes."""
         import numpy as np
 
-        from components.perception.faces import crop_face
-
         places = np.linspace(0, len(part.frames) - 1, IDENTITY_LOOKS + 2).round().astype(int)[1:-1]
-        crops = np.stack([crop_face(part.frames[place], track.face(place)) for place in places])
-        mean = np.asarray(self.models.identity.embed(crops), np.float64).mean(axis=0)
+        looks = [part.frames[place] for place in places], [track.face(place) for place in places]
+        mean = np.asarray(self.models.identity.embed(*looks), np.float64).mean(axis=0)
         return (mean / max(float(np.linalg.norm(mean)), 1e-9)).astype(np.float32).tobytes()
 
     def _sync(self, frames: NDArray[np.uint8], samples: NDArray[np.float32], track: Track) -> dict[str, Any]:
-        import numpy as np
-
-        from components.perception.faces import mouth_crop
-
-        mouths = np.stack([mouth_crop(frame, track.face(index)) for index, frame in enumerate(frames)])
-        score = self.models.sync.score(mouths, samples)
+        faces = [track.face(index) for index in range(len(frames))]
+        score = self.models.sync.score(frames, faces, samples)
         return {
             "sync_offset": score.offset,
             "sync_confidence": score.confidence,

@@ -56,7 +56,10 @@ class Settings:
 def measuring(params: CurateParams) -> dict[str, Any]:
     """The parameters that scores depend on, for the ledger's fingerprint."""
     names = ("max_clip_seconds", "detector_score", "detect_every", "mesh_every", "working_side")
-    return {"version": VERSION} | {name: getattr(params, name) for name in names}
+    known = {"version": VERSION} | {name: getattr(params, name) for name in names}
+    if params.cut_speakers:  # then these limits say where segments begin
+        known["cut_speakers"] = [params.limits.max_voice_change, params.limits.min_seconds]
+    return known
 
 
 class Measurer:
@@ -82,13 +85,25 @@ class Measurer:
             borders = [0, *self._cuts(stretch), len(stretch.frames)]
             shots += len(borders) - 1
             for first, last in zip(borders, borders[1:], strict=False):
-                found.append(self._segment(item, len(found), stretch.part(first, last)))
+                for part in self._speakers(stretch.part(first, last)):
+                    found.append(self._segment(item, len(found), part))
         return self._finish(item, decoder, found, shots)
 
     def _cuts(self, stretch: Stretch) -> list[int]:
         from components.perception.shots import cuts
 
         return cuts(stretch.frames) if len(stretch.frames) > 1 else []
+
+    def _speakers(self, shot: Stretch) -> list[Stretch]:
+        """A shot, or its pieces of one speaker each."""
+        if not self.params.cut_speakers or shot.samples is None:
+            return [shot]
+        from components.curation.steps.sound import turns
+
+        limits = self.params.limits
+        moments = turns(shot.samples, limits.max_voice_change, limits.min_seconds)
+        borders = [0, *(round(moment * FPS) for moment in moments), len(shot.frames)]
+        return [shot.part(first, last) for first, last in zip(borders, borders[1:], strict=False)]
 
     def _segment(self, item: Item, number: int, part: Stretch) -> Segment:
         """Takes every score of one shot; writes its track, thumbnail and, if it looks good, its package."""

@@ -108,6 +108,10 @@ class CurateParams(Params):
     max_clip_seconds: float = Field(
         30.0, ge=2, description="Longer shots are cut into equal parts below this."
     )
+    cut_speakers: bool = optional(
+        False,
+        description="Cut where another voice takes over (`limits.max_voice_change`), instead of rejecting.",
+    )
     detector_score: float = Field(
         0.65, gt=0, le=1, description="Least score at which a face counts as found."
     )

@@ -41,6 +41,8 @@ class Identity(Protocol):
 
     same_person: float
     """Cosine distance up to which the means of two clips show one person."""
+    alike: float
+    """Cosine distance up to which they could: beyond it, splits hold them apart without doubt."""
 
     def embed(self, frames: Sequence[NDArray[np.uint8]], faces: Sequence[Face]) -> NDArray[np.float32]:
         """(N,D) of N frames with one face each, of unit length."""
@@ -89,7 +91,12 @@ class SmallIdentity:
     @property
     def same_person(self) -> float:
         """Half of what the model allows two pictures: the mean over a clip's varies about half as much."""
-        return 0.5 * (1.0 - self.model.threshold)
+        return 0.5 * self.alike
+
+    @property
+    def alike(self) -> float:
+        """What the model allows two pictures of one person."""
+        return 1.0 - self.model.threshold
 
     def embed(self, frames: Sequence[NDArray[np.uint8]], faces: Sequence[Face]) -> NDArray[np.float32]:
         """See `Identity`."""
@@ -107,6 +114,7 @@ class ArcFaceIdentity:
 
     model: ArcFace
     same_person: float = 1.0 - ARCFACE_MATCH
+    alike: float = 1.0 - ARCFACE_MATCH
 
     def embed(self, frames: Sequence[NDArray[np.uint8]], faces: Sequence[Face]) -> NDArray[np.float32]:
         """See `Identity`."""

@@ -74,7 +74,7 @@ def run(params: CurateParams, workspace: Workspace, seed: int) -> None:
             f"{table['reasons'].mode().iloc[0]!r}"
         )
     write_missing_packages(table, items, job)
-    people(table, params, identity_distance(job))
+    people(table, job)
     export.write(
         table, dict(zip([item.key for item in items], items, strict=True)), job.params, job.models, workspace
     )
@@ -279,21 +279,25 @@ def write_missing_packages(table: pd.DataFrame, items: list[Item], job: Job) -> 
             raise InputError(f"{jobs[index].item.path}: measured before, now {result.why}")
 
 
-def identity_distance(job: Job) -> float:
-    """The clustering distance: the parameter, or what the identity model was calibrated to."""
-    if job.params.identity_distance is not None:
-        return job.params.identity_distance
-    return Models(places(job.params, job.workspace)).identity.same_person
+def people(table: pd.DataFrame, job: Job) -> None:
+    """Adds identity and split to `table`, in place; rejected clips get the split that was declared.
 
-
-def people(table: pd.DataFrame, params: CurateParams, distance: float) -> None:
-    """Adds identity and split to `table`, in place; rejected clips get the split that was declared."""
+    The clustering distance is the parameter, or what the identity model was calibrated to. Validation by
+    person is cautious: people who are only alike are not put on two sides.
+    """
     import numpy as np
 
+    params = job.params
+    model = Models(places(params, job.workspace)).identity
+    distance = params.identity_distance if params.identity_distance is not None else model.same_person
     table["identity"] = None
     kept = table["decision"] == "keep"
     vectors = np.stack([np.frombuffer(blob, np.float32) for blob in table.loc[kept, "embedding"]])
     ids = table.loc[kept, "clip_id"].tolist()
     table.loc[kept, "identity"] = label(ids, cluster(vectors, distance).tolist())
     table["split"] = np.where(table["declared"] == "test", "test", "train")
-    table.loc[kept, "split"] = assign_splits(table[kept], params.val_rate, params.val_by == "person")
+    clips = table.loc[kept]
+    by_person = params.val_by == "person"
+    if by_person:
+        clips = clips.assign(alike=cluster(vectors, max(distance, model.alike)).astype(str))
+    table.loc[kept, "split"] = assign_splits(clips, params.val_rate, by_person)

@@ -103,8 +103,9 @@ def assign_splits(clips: pd.DataFrame, val_rate: float, by_person: bool = False)
 
     Everything that shares a person or a recording with a declared test clip is test, directly or through
     other clips. Of the other recordings, those whose name hashes below `val_rate` are val; if there are two
-    or more and none does, the lowest is. `by_person`: recordings that share a person, directly or through
-    others, go together, by the name that sorts first, so that no person is in two splits.
+    or more and none does, the lowest is. `by_person`: recordings that share a person (or, where there is a
+    column `alike`, people who could be one), directly or through others, go together, by the name that sorts
+    first.
     """
     import numpy as np
     import pandas as pd
@@ -131,10 +132,12 @@ def assign_splits(clips: pd.DataFrame, val_rate: float, by_person: bool = False)
 def _together(clips: pd.DataFrame) -> pd.Series:
     """For each clip the first name among the recordings that it shares a person with, through others too."""
     names = clips["source_video"]
-    people = clips["identity"].fillna(names)  # a clip of nobody belongs to its recording alone
+    # A clip of nobody belongs to its recording alone.
+    links = [names, *(clips[by].fillna(names) for by in ("identity", "alike") if by in clips)]
     while True:
-        spread = names.groupby(people).transform("min")
-        spread = spread.groupby(clips["source_video"]).transform("min")
+        spread = names
+        for link in links:
+            spread = spread.groupby(link).transform("min")
         if (spread == names).all():
             return names
         names = spread

@@ -18,6 +18,8 @@ from components.curation import curate, pool_ray
 from components.curation.pool import Lost
 from components.curation.pool_ray import connected, spread_ray
 
+# On a busy machine a node takes longer than the minute that Ray waits for its answers; read at import.
+os.environ.setdefault("RAY_gcs_server_request_timeout_seconds", "600")
 ray = pytest.importorskip("ray")
 pytestmark = pytest.mark.slow
 

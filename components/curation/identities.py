@@ -105,18 +105,17 @@ def assign_splits(clips: pd.DataFrame, val_rate: float, by_person: bool = False)
     other clips. Of the other recordings, those whose name hashes below `val_rate` are val; if there are two
     or more and none does, the lowest is. `by_person`: recordings that share a person (or, where there is a
     column `alike`, people who could be one), directly or through others, go together, by the name that sorts
-    first.
+    first; people who could be one of the test clips' go to test as well.
     """
     import numpy as np
     import pandas as pd
 
     test = clips["declared"] == "test"
+    links = ["identity", "source_video", *(["alike"] if by_person and "alike" in clips else [])]
     while True:
-        spread = (
-            test
-            | clips["identity"].isin(set(clips.loc[test, "identity"].dropna()))
-            | clips["source_video"].isin(set(clips.loc[test, "source_video"]))
-        )
+        spread = test
+        for link in links:
+            spread = spread | clips[link].isin(set(clips.loc[spread, link].dropna()))
         if (spread == test).all():
             break
         test = spread

@@ -154,7 +154,7 @@ class CurateParams(Params):
     val_by: Literal["recording", "person"] = optional(
         "recording",
         description="What validation holds out: recordings (people may be in training: new sentences), "
-        "or people (nobody is in two splits). Test is always apart from both.",
+        "or people, so that nobody is in two splits; then people who are only alike go together as well.",
     )
     samples_per_shard: int = Field(32, ge=1, description="Clips in one tar file.")
     workers: int = Field(

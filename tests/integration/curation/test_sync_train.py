@@ -15,7 +15,7 @@ from components.core.media import encode_video
 from components.core.paths import Workspace
 from components.curation import curate, ingest
 from components.curation.params import CurateParams
-from components.curation.sync_commands import app
+from components.curation.sync_commands import app, registered
 from components.evaluation.instruments import Instruments
 from components.tracking.runs import Tracker
 from tests.integration.curation.test_curate import ANY_SYNC, SOURCES, save_untrained_models
@@ -77,7 +77,7 @@ def test_trained_registered_and_used(workspace: Workspace, monkeypatch: pytest.M
     (version,) = client.search_model_versions("name = 'sync'")
     assert version.tags["digest"] == digest_tree(folder)
     assert f"registered: sync version {version.version}" in said
-    assert f"registered: sync version {version.version}" in run_it(workspace, monkeypatch)
+    assert registered(workspace, folder) == version.version
     assert len(client.search_model_versions("name = 'sync'")) == 1
 
     # Curation measures with it, and says so.

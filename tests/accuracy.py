@@ -24,6 +24,7 @@ class Accuracy:
     offsets_judged: int = 0
     framing: float = 0.0
     leaked_people: int = 0
+    shared_people: int = 0
     wrong: list[str] = field(default_factory=list)
 
     def told(self) -> str:
@@ -33,7 +34,8 @@ class Accuracy:
             f"clean {self.clean:.3f} ({self.counts['clean']}), faulty {self.faulty:.3f} "
             f"({self.counts['faulty']}); offsets within ±{OFFSET_SLACK} frame {self.offsets:.3f} "
             f"({self.offsets_judged}); framing {self.framing:.3f}; "
-            f"people in the test split and another {self.leaked_people}",
+            f"people in test and another split {self.leaked_people}, in training and validation "
+            f"{self.shared_people}",
             f"kinds: {kinds}",
         ]
         return "\n".join([*lines, *self.wrong])
@@ -86,6 +88,7 @@ def judge(workspace: Workspace) -> Accuracy:
     found.offsets, found.offsets_judged = rate(offsets), len(offsets)
     found.framing = rate(framings)
     found.leaked_people = sum("test" in each and len(each) > 1 for each in splits.values())
+    found.shared_people = sum({"train", "val"} <= each for each in splits.values())
     return found
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 FRAMINGS = ("close-up", "upper body", "full body")
 DELIVERIES = ("speech", "emotional", "singing")
+"""What is told from the sound; a source's own label may also be "performance", which lies in the motion."""
 REGIONS = ("eyes", "mouth", "hair", "jaw", "hands")
 UNKNOWN = "unknown"
 

@@ -31,6 +31,7 @@ def explain(
 ) -> None:
     """Say what was decided about a clip and which score met which limit."""
     from components.core.paths import find_workspace
+    from components.curation.explain import explanation
 
     workspace = find_workspace()
     config = _config(workspace)
@@ -212,66 +213,3 @@ def find(table: pd.DataFrame, name: str) -> pd.DataFrame:
             f"{name!r} fits {len(rows)} clips, e.g. {', '.join(rows['clip_id'][:3])}; give more of the id"
         )
     return rows
-
-
-MEANING: dict[str, tuple[str, str]] = {
-    "too_short": ("duration", "≥ {min_seconds} s"),
-    "truncated": ("decoded_rate", "≥ {truncated_rate}"),
-    "corrupt": ("error_rate", "≤ {decode_errors}"),
-    "no_face": ("face_rate", "≥ {min_face_rate}"),
-    "two_people": ("second_face_rate", "≤ {max_second_face_rate}"),
-    "tiny_face": ("face_size", "≥ {min_face_px} px"),
-    "profile": ("yaw", "≤ {max_yaw}°, with a face in ≥ {min_face_rate} of the looks"),
-    "blur": ("blur", "≥ {min_sharpness}"),
-    "exposure": ("exposure", "{min_exposure} … {max_exposure}"),
-    "no_audio": ("has_sound", "1"),
-    "silence": ("voice_rate", "≥ {min_voice_rate}"),
-    "clipped_audio": ("clipping", "≤ {max_clipping}"),
-    "second_voice": ("voice_change", "≤ {max_voice_change}"),
-    "sync": ("sync_confidence", "≥ {min_sync}, with an offset of ≤ {max_offset} frames"),
-}
-"""Reason → the score it is judged by and the limit, from the limits' names."""
-
-
-def explanation(
-    row: dict[str, Any], limits: dict[str, Any], readmitted: dict[str, str] | None = None
-) -> list[str]:
-    """Lines about one manifest row: the decision, each reason with its score and limit, all scores."""
-    from components.curation.scores import SCORES
-
-    lines = [
-        f"{row['clip_id']}  {row['outcome']}  ({row['file']}, {row['source']}, licence {row['licence']})",
-    ]
-    for reason in filter(None, row["reasons"].split(";")):
-        if reason == "duplicate":
-            lines.append(f"  rejected: duplicate of {row['duplicate_of']}")
-            continue
-        score, wanted = MEANING[reason]
-        problem = f"; {row['problem']}" if isinstance(row["problem"], str) else ""
-        lines.append(
-            f"  rejected: {reason}: {score} is {_shown(row[score])}, "
-            f"wanted {wanted.format(**limits)}{problem}"
-        )
-    for repair in filter(None, row["repairs"].split(";")):
-        if repair == "readmitted":
-            lines.append(f"  readmitted: {(readmitted or {}).get(row['clip_id'], 'by hand')}")
-            continue
-        detail = (
-            f"sound moved by {row['shift']} frames"
-            if repair == "offset"
-            else f"{_shown(row['fps'])} → 25 fps"
-        )
-        lines.append(f"  repaired: {repair}: {detail}")
-    if row["decision"] == "keep":
-        lines.append(f"  kept: {row['split']}, {row['framing']}, {row['delivery']}, person {row['identity']}")
-    scores = [f"{name} {_shown(row[name])}" for name in SCORES if name in row and _shown(row[name]) != "-"]
-    lines += [f"  {', '.join(scores[at : at + 6])}" for at in range(0, len(scores), 6)]
-    return lines
-
-
-def _shown(value: Any) -> str:
-    import pandas as pd
-
-    if pd.isna(value):
-        return "-"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -22,9 +22,9 @@ from components.curation.identities import assign_splits, cluster, label
 from components.curation.ingest import read_inventory
 from components.curation.ledger import Ledger, Segment, fingerprint
 from components.curation.measure import Settings, Worker, measuring
-from components.curation.models import digests
+from components.curation.models import Models, Places, digests
 from components.curation.package import Form, Item, Repackaging, item_key
-from components.curation.params import CurateParams
+from components.curation.params import BackendParams, CurateParams
 from components.curation.pool import Lost, cores, spread
 from components.curation.sources.remote import local
 from components.curation.steps.framing import framing
@@ -45,9 +45,7 @@ class Job:
     @property
     def settings(self) -> Settings:
         """For the workers."""
-        return Settings(
-            self.params, self.workspace.artifacts("perception"), sync_folder(self.params, self.workspace)
-        )
+        return Settings(self.params, places(self.params, self.workspace))
 
     def work(self, key: str) -> Path:
         """Where a file's tracks, thumbnails and packages lie until they are exported."""
@@ -76,7 +74,7 @@ def run(params: CurateParams, workspace: Workspace, seed: int) -> None:
             f"{table['reasons'].mode().iloc[0]!r}"
         )
     write_missing_packages(table, items, job)
-    people(table, params, identity_distance(job))
+    people(table, job)
     export.write(
         table, dict(zip([item.key for item in items], items, strict=True)), job.params, job.models, workspace
     )
@@ -88,13 +86,21 @@ def make_job(params: CurateParams, workspace: Workspace) -> Job:
     Raises:
         InputError: a model is missing.
     """
-    models = digests(workspace.artifacts("perception"), sync_folder(params, workspace))
+    models = digests(places(params, workspace))
     return Job(params, workspace, models, fingerprint({"models": models, "how": measuring(params)}))
 
 
-def sync_folder(params: CurateParams, workspace: Workspace) -> Path | None:
-    """The folder of the sync model that params.yaml names, if it names one."""
-    return inside(workspace.root, params.sync_model) if params.sync_model is not None else None
+def places(params: CurateParams, workspace: Workspace) -> Places:
+    """Where the models lie that params.yaml names.
+
+    Raises:
+        InputError: two sync models are named.
+    """
+    backends = params.backends or BackendParams()
+    if backends.syncnet is not None and params.sync_model is not None:
+        raise InputError("curate.sync_model and curate.backends.syncnet name two sync models; keep one")
+    sync = inside(workspace.root, params.sync_model) if params.sync_model is not None else None
+    return Places(workspace.artifacts("perception"), workspace.root, sync, backends)
 
 
 def make_items(inventory: pd.DataFrame, job: Job) -> list[Item]:
@@ -273,23 +279,25 @@ def write_missing_packages(table: pd.DataFrame, items: list[Item], job: Job) -> 
             raise InputError(f"{jobs[index].item.path}: measured before, now {result.why}")
 
 
-def identity_distance(job: Job) -> float:
-    """The clustering distance: the parameter, or what the identity model was calibrated to."""
-    if job.params.identity_distance is not None:
-        return job.params.identity_distance
-    from components.curation.models import Models
+def people(table: pd.DataFrame, job: Job) -> None:
+    """Adds identity and split to `table`, in place; rejected clips get the split that was declared.
 
-    return Models(job.workspace.artifacts("perception")).same_person
-
-
-def people(table: pd.DataFrame, params: CurateParams, distance: float) -> None:
-    """Adds identity and split to `table`, in place; rejected clips get the split that was declared."""
+    The clustering distance is the parameter, or what the identity model was calibrated to. Validation by
+    person is cautious: people who are only alike are not put on two sides.
+    """
     import numpy as np
 
+    params = job.params
+    model = Models(places(params, job.workspace)).identity
+    distance = params.identity_distance if params.identity_distance is not None else model.same_person
     table["identity"] = None
     kept = table["decision"] == "keep"
     vectors = np.stack([np.frombuffer(blob, np.float32) for blob in table.loc[kept, "embedding"]])
     ids = table.loc[kept, "clip_id"].tolist()
     table.loc[kept, "identity"] = label(ids, cluster(vectors, distance).tolist())
     table["split"] = np.where(table["declared"] == "test", "test", "train")
-    table.loc[kept, "split"] = assign_splits(table[kept], params.val_rate)
+    clips = table.loc[kept]
+    by_person = params.val_by == "person"
+    if by_person:
+        clips = clips.assign(alike=cluster(vectors, max(distance, model.alike)).astype(str))
+    table.loc[kept, "split"] = assign_splits(clips, params.val_rate, by_person)

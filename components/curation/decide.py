@@ -1,8 +1,9 @@
 """What becomes of each clip: a pure query over scores and thresholds, fast enough for a whole ledger.
 
 A consequence is not a second reason: a clip without sound is not also out of sync, a face too small to be
-judged is not also blurred. A person whose face the detector cannot find is blurred where everything is
-smeared, else turned away; a soft background without a person has no face.
+judged is not also blurred, and neither is a dark one. A person whose face the detector cannot find is blurred
+where everything is smeared, else turned away, unless the face is frontal where it is found: then it shows in
+too few frames, which is having no face. A soft background without a person has none either.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ REASONS = (
 """In the order in which they are written."""
 FPS_TOLERANCE = 0.05
 JITTER_TOLERANCE = 0.1
+GLIMPSED = 0.5
+"""Share of looks with a face from which on its pose says how the person sits."""
 
 
 def decide(scores: pd.DataFrame, limits: Limits, readmitted: pd.Series | None = None) -> pd.DataFrame:
@@ -51,15 +54,17 @@ def decide(scores: pd.DataFrame, limits: Limits, readmitted: pd.Series | None = 
     unseen = seen & (number("face_rate").fillna(0) < limits.min_face_rate) & ~too_short
     faceless = unseen & (number("person_share") >= limits.min_person_share)
     smeared = faceless & (number("frame_blur") < limits.min_frame_sharpness)
-    turned = faceless & ~smeared
-    no_face = unseen & ~faceless
+    frontal = (number("face_rate") >= GLIMPSED) & (number("yaw") <= limits.max_yaw)
+    turned = faceless & ~smeared & ~frontal
+    no_face = unseen & ~smeared & ~turned
     face = seen & ~unseen & number("face_rate").notna()
     tiny_face = face & (number("face_size") < limits.min_face_px)
     two_people = face & ~tiny_face & (number("second_face_rate") > limits.max_second_face_rate)
     profile = turned | (face & ~tiny_face & (number("yaw") > limits.max_yaw))
-    blur = smeared | (face & ~tiny_face & ~profile & (number("blur") < limits.min_sharpness))
     light = number("exposure")
-    exposure = face & ~blur & ((light < limits.min_exposure) | (light > limits.max_exposure))
+    exposure = face & ((light < limits.min_exposure) | (light > limits.max_exposure))
+    blur = face & ~tiny_face & ~profile & ~exposure & (number("blur") < limits.min_sharpness)
+    blur |= smeared
 
     silent_source = (scores["audio"] == "none") & limits.allow_silent_sources
     sound = number("has_sound").fillna(0) > 0

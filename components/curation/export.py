@@ -10,6 +10,7 @@ from components.core.files import read_json, to_json, write_bytes, write_json, w
 from components.core.media import FPS, SAMPLE_RATE
 from components.core.paths import Workspace
 from components.core.vocabulary import DELIVERIES, FRAMINGS, REGIONS
+from components.curation.backends import labels
 from components.curation.decide import REASONS
 from components.curation.package import Form, Item
 from components.curation.params import CurateParams
@@ -44,7 +45,7 @@ def write(
         InputError: a package is missing.
     """
     folder = workspace.artifacts("curate")
-    shown = manifest(table, models)
+    shown = manifest(table, models, labels(params.backends))
     kept = (table["decision"] == "keep").to_numpy()
     clips = samples(table[kept], shown[kept], items, params)
     write_shards(folder / "shards", clips, params.samples_per_shard)
@@ -67,20 +68,23 @@ def write(
             "limits": params.limits,
             "models": dict(models),
         }
+        | ({"named": labels(params.backends)} if params.backends else {})
         | ({"readmit": params.readmit} if params.readmit else {}),
     )
     write_json(folder / "metrics.json", figures(shown))
 
 
-def manifest(table: pd.DataFrame, models: Mapping[str, str]) -> pd.DataFrame:
-    """The manifest's rows and columns, with fixed types; missing values are null."""
-    named = table.assign(
-        sync_model=models["sync"][:12],
-        identity_model=models["identity"][:12],
-        face_model=models["faces"][:12],
-    )
+def manifest(
+    table: pd.DataFrame, models: Mapping[str, str], named: Mapping[str, str] | None = None
+) -> pd.DataFrame:
+    """The manifest's rows and columns, with fixed types; missing values are null.
+
+    Models are told by 12 digits of their digest, official weights by their name as well (`named`).
+    """
+    told = {name: digest[:12] for name, digest in models.items()} | dict(named or {})
+    shown = table.assign(sync_model=told["sync"], identity_model=told["identity"], face_model=told["faces"])
     kinds = FACTS | {name: KINDS[kind] for name, kind in SCORES.items() if name not in FACTS}
-    return named[list(kinds)].astype(kinds).reset_index(drop=True)
+    return shown[list(kinds)].astype(kinds).reset_index(drop=True)
 
 
 def samples(
@@ -128,5 +132,7 @@ def figures(shown: pd.DataFrame) -> dict[str, Any]:
     result |= {f"reason_{name}": int((reasons == name).sum()) for name in REASONS}
     result |= {f"framing_{name.replace(' ', '_')}": int((kept["framing"] == name).sum()) for name in FRAMINGS}
     result |= {f"delivery_{name}": int((kept["delivery"] == name).sum()) for name in DELIVERIES}
+    if performed := int((kept["delivery"] == "performance").sum()):
+        result["delivery_performance"] = performed
     result |= {f"split_{name}": int((kept["split"] == name).sum()) for name in ("train", "val", "test")}
     return result

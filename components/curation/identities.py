@@ -98,29 +98,45 @@ def position(name: str) -> float:
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") / 2**64
 
 
-def assign_splits(clips: pd.DataFrame, val_rate: float) -> pd.Series:
+def assign_splits(clips: pd.DataFrame, val_rate: float, by_person: bool = False) -> pd.Series:
     """train, val or test for kept `clips` (columns source_video, identity, declared: "auto" | "test").
 
     Everything that shares a person or a recording with a declared test clip is test, directly or through
     other clips. Of the other recordings, those whose name hashes below `val_rate` are val; if there are two
-    or more and none does, the lowest is.
+    or more and none does, the lowest is. `by_person`: recordings that share a person (or, where there is a
+    column `alike`, people who could be one), directly or through others, go together, by the name that sorts
+    first; people who could be one of the test clips' go to test as well.
     """
     import numpy as np
     import pandas as pd
 
     test = clips["declared"] == "test"
+    links = ["identity", "source_video", *(["alike"] if by_person and "alike" in clips else [])]
     while True:
-        spread = (
-            test
-            | clips["identity"].isin(set(clips.loc[test, "identity"].dropna()))
-            | clips["source_video"].isin(set(clips.loc[test, "source_video"]))
-        )
+        spread = test
+        for link in links:
+            spread = spread | clips[link].isin(set(clips.loc[spread, link].dropna()))
         if (spread == test).all():
             break
         test = spread
-    places = {video: position(video) for video in clips.loc[~test, "source_video"]}
-    chosen = {video for video, place in places.items() if place < val_rate}
+    names = _together(clips[~test]) if by_person else clips.loc[~test, "source_video"]
+    places = {name: position(name) for name in names}
+    chosen = {name for name, place in places.items() if place < val_rate}
     if not chosen and val_rate > 0 and len(places) > 1:
-        chosen = {min(places, key=lambda video: (places[video], video))}
-    val = clips["source_video"].isin(chosen)
+        chosen = {min(places, key=lambda name: (places[name], name))}
+    val = names.isin(chosen).reindex(clips.index, fill_value=False)
     return pd.Series(np.select([test, val], ["test", "val"], "train"), index=clips.index)
+
+
+def _together(clips: pd.DataFrame) -> pd.Series:
+    """For each clip the first name among the recordings that it shares a person with, through others too."""
+    names = clips["source_video"]
+    # A clip of nobody belongs to its recording alone.
+    links = [names, *(clips[by].fillna(names) for by in ("identity", "alike") if by in clips)]
+    while True:
+        spread = names
+        for link in links:
+            spread = spread.groupby(link).transform("min")
+        if (spread == names).all():
+            return names
+        names = spread

@@ -124,7 +124,11 @@ def inventory(found: list[Listing], workspace: Workspace) -> pd.DataFrame:
         if entry.path not in claims:  # several spans of one file: read once
             claims = {entry.path: (probe(entry.path), digest_file(entry.path))}
         rows.append(describe(entry, *claims[entry.path], workspace))
-    columns = [*COLUMNS, "crop"] if any(entry.crop for entry in entries) else list(COLUMNS)
+    columns = [
+        *COLUMNS,
+        *(["crop"] if any(entry.crop for entry in entries) else []),
+        *(["language"] if any(row["language"] for row in rows) else []),
+    ]
     table = pd.DataFrame(rows, columns=columns).sort_values(["source", "file", "start"], kind="stable")
     floats = ("start", "end", "duration", "fps", "width", "height")
     return table.astype(dict.fromkeys(floats, "float64")).reset_index(drop=True)
@@ -151,5 +155,6 @@ def describe(entry: Entry, claims: Probe, digest: str, workspace: Workspace) -> 
         "audio": card.audio,
         "delivery": card.delivery,
         "caption": entry.caption,
+        "language": entry.language or card.language or None,
         "crop": ",".join(map(str, crop)) if crop is not None else None,
     }

@@ -6,7 +6,6 @@ Works the same in any process. Its results depend on the file, the models and th
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components.core.errors import InputError
@@ -15,7 +14,7 @@ from components.core.media import FPS
 from components.core.vocabulary import FRAMINGS
 from components.curation.decide import decide
 from components.curation.ledger import Segment
-from components.curation.models import Models
+from components.curation.models import Models, Places
 from components.curation.package import (
     Form,
     Item,
@@ -51,14 +50,16 @@ class Settings:
     """What a worker needs to build its tool."""
 
     params: CurateParams
-    perception: Path
-    sync: Path | None = None
+    places: Places
 
 
 def measuring(params: CurateParams) -> dict[str, Any]:
     """The parameters that scores depend on, for the ledger's fingerprint."""
     names = ("max_clip_seconds", "detector_score", "detect_every", "mesh_every", "working_side")
-    return {"version": VERSION} | {name: getattr(params, name) for name in names}
+    known = {"version": VERSION} | {name: getattr(params, name) for name in names}
+    if params.cut_speakers:  # then these limits say where segments begin
+        known["cut_speakers"] = [params.limits.max_voice_change, params.limits.min_seconds]
+    return known
 
 
 class Measurer:
@@ -66,7 +67,7 @@ class Measurer:
 
     def __init__(self, settings: Settings) -> None:
         self.params = settings.params
-        self.models = Models(settings.perception, settings.sync)
+        self.models = Models(settings.places)
 
     def __call__(self, item: Item) -> list[Segment]:
         """All segments of a file, at least one; a bad file gets one with its problem."""
@@ -84,13 +85,25 @@ class Measurer:
             borders = [0, *self._cuts(stretch), len(stretch.frames)]
             shots += len(borders) - 1
             for first, last in zip(borders, borders[1:], strict=False):
-                found.append(self._segment(item, len(found), stretch.part(first, last)))
+                for part in self._speakers(stretch.part(first, last)):
+                    found.append(self._segment(item, len(found), part))
         return self._finish(item, decoder, found, shots)
 
     def _cuts(self, stretch: Stretch) -> list[int]:
         from components.perception.shots import cuts
 
         return cuts(stretch.frames) if len(stretch.frames) > 1 else []
+
+    def _speakers(self, shot: Stretch) -> list[Stretch]:
+        """A shot, or its pieces of one speaker each."""
+        if not self.params.cut_speakers or shot.samples is None:
+            return [shot]
+        from components.curation.steps.sound import turns
+
+        limits = self.params.limits
+        moments = turns(shot.samples, limits.max_voice_change, limits.min_seconds)
+        borders = [0, *(round(moment * FPS) for moment in moments), len(shot.frames)]
+        return [shot.part(first, last) for first, last in zip(borders, borders[1:], strict=False)]
 
     def _segment(self, item: Item, number: int, part: Stretch) -> Segment:
         """Takes every score of one shot; writes its track, thumbnail and, if it looks good, its package."""
@@ -161,20 +174,14 @@ class Measurer:
         """The mean embedding of a few face crops, of unit length, as float32 bytes."""
         import numpy as np
 
-        from components.perception.faces import crop_face
-
         places = np.linspace(0, len(part.frames) - 1, IDENTITY_LOOKS + 2).round().astype(int)[1:-1]
-        crops = np.stack([crop_face(part.frames[place], track.face(place)) for place in places])
-        mean = np.asarray(self.models.identity.embed(crops), np.float64).mean(axis=0)
+        looks = [part.frames[place] for place in places], [track.face(place) for place in places]
+        mean = np.asarray(self.models.identity.embed(*looks), np.float64).mean(axis=0)
         return (mean / max(float(np.linalg.norm(mean)), 1e-9)).astype(np.float32).tobytes()
 
     def _sync(self, frames: NDArray[np.uint8], samples: NDArray[np.float32], track: Track) -> dict[str, Any]:
-        import numpy as np
-
-        from components.perception.faces import mouth_crop
-
-        mouths = np.stack([mouth_crop(frame, track.face(index)) for index, frame in enumerate(frames)])
-        score = self.models.sync.score(mouths, samples)
+        faces = [track.face(index) for index in range(len(frames))]
+        score = self.models.sync.score(frames, faces, samples)
         return {
             "sync_offset": score.offset,
             "sync_confidence": score.confidence,

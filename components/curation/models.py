@@ -10,47 +10,75 @@ from typing import TYPE_CHECKING
 
 from components.core.files import digest_tree
 from components.core.paths import require
+from components.curation.backends import (
+    ArcFaceIdentity,
+    Identity,
+    SmallIdentity,
+    SmallSync,
+    Sync,
+    SyncNetSync,
+    verified,
+)
+from components.curation.params import BackendParams
 
 if TYPE_CHECKING:
     from components.perception.faces import FaceDetector, FaceMesh
-    from components.perception.identity import IdentityModel
     from components.perception.persons import PersonMask
-    from components.perception.sync import SyncModel
 
 NAMES = ("sync", "identity")
 
 
-def digests(folder: Path, sync: Path | None = None) -> dict[str, str]:
-    """SHA-256 of each model folder below `folder` (artifacts/perception), and of the bundled face models.
+@dataclass(frozen=True)
+class Places:
+    """Where models lie: `folder` is artifacts/perception; `sync` the folder of another sync model than the
+    one there; `backends` are official weights, whose relative paths count from `root`."""
 
-    `sync`: the folder of another sync model than the perception stage's.
+    folder: Path
+    root: Path
+    sync: Path | None = None
+    backends: BackendParams = BackendParams()
+
+
+def digests(places: Places) -> dict[str, str]:
+    """SHA-256 of each model that is used, and of the bundled face models.
 
     Raises:
-        InputError: a model is missing.
+        InputError: a model is missing, or is not the one that params.yaml names.
     """
     from importlib.metadata import version
 
-    found = {name: digest_tree(require(folder / name, "syncdreamer stage perception")) for name in NAMES}
-    if sync is not None:
-        found["sync"] = digest_tree(require(sync, "syncdreamer sync train"))
+    backends, found = places.backends, {}
+    files = {"sync": ("syncnet", backends.syncnet), "identity": ("identity", backends.identity)}
+    folders = {name: (places.folder / name, "syncdreamer stage perception") for name in NAMES}
+    if places.sync is not None:
+        folders["sync"] = (places.sync, "syncdreamer sync train")
+    for name, (field, file) in files.items():
+        if file is not None:
+            verified(field, file, places.root)
+            found[name] = file.sha256
+        else:
+            found[name] = digest_tree(require(*folders[name]))
     bundled = f"mediapipe {version('mediapipe')} silero-vad {version('silero-vad')}"
+    if backends.detector is not None:
+        verified("detector", backends.detector, places.root)
+        bundled += f" scrfd {backends.detector.sha256}"
     return found | {"faces": hashlib.sha256(bundled.encode()).hexdigest()}
 
 
 @dataclass
 class Models:
-    """Loads each model at its first use and keeps it; `folder` is artifacts/perception, `sync_folder` that of
-    another sync model than the one there."""
+    """Loads each model at its first use and keeps it."""
 
-    folder: Path
-    sync_folder: Path | None = None
+    places: Places
 
     @cached_property
     def detector(self) -> FaceDetector:
         """Finds faces."""
         from components.perception.faces import FaceDetector
+        from components.perception.scrfd import ScrfdDetector
 
-        return FaceDetector()
+        file = self.places.backends.detector
+        return FaceDetector() if file is None else ScrfdDetector(self.places.root / file.path)
 
     @cached_property
     def persons(self) -> PersonMask:
@@ -67,21 +95,25 @@ class Models:
         return FaceMesh()
 
     @cached_property
-    def identity(self) -> IdentityModel:
+    def identity(self) -> Identity:
         """Embeds faces for telling people apart."""
+        file = self.places.backends.identity
+        if file is not None:
+            from components.perception.arcface import ArcFace
+
+            return ArcFaceIdentity(ArcFace(self.places.root / file.path, file.sha256[:12]))
         from components.perception.identity import IdentityModel
 
-        return IdentityModel.load(self.folder / "identity")
-
-    @property
-    def same_person(self) -> float:
-        """Cosine distance up to which two clips show one person: half of what the identity model allows two
-        pictures, because the mean over a clip's pictures varies about half as much."""
-        return 0.5 * (1.0 - self.identity.threshold)
+        return SmallIdentity(IdentityModel.load(self.places.folder / "identity"))
 
     @cached_property
-    def sync(self) -> SyncModel:
+    def sync(self) -> Sync:
         """Scores picture against sound."""
+        file = self.places.backends.syncnet
+        if file is not None:
+            from components.perception.sync import OfficialSync
+
+            return SyncNetSync(OfficialSync(self.places.root / file.path))
         from components.perception.sync import SyncModel
 
-        return SyncModel.load(self.sync_folder or self.folder / "sync")
+        return SmallSync(SyncModel.load(self.places.sync or self.places.folder / "sync"))

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from components.core.params import ABSENT, Params
+from components.core.params import ABSENT, Params, optional
 from components.perception.params import DescriberParams
 
 
@@ -72,6 +72,31 @@ class Limits(Params):
     )
 
 
+class WeightsFile(Params):
+    """A published file of weights: its content decides, so its hash is a parameter too."""
+
+    path: str = Field(description="The file; relative paths count from the workspace.")
+    sha256: str = Field(pattern="^[0-9a-f]{64}$", description="SHA-256 that the file must have.")
+
+
+class BackendParams(Params):
+    """Official weights in the place of what is bundled or trained here. None is ever downloaded.
+
+    The thresholds' defaults are those of the models that these replace: set `limits.min_sync` (of SyncNet,
+    some 3 to 6), `detector_score` and the framing ratios (SCRFD's boxes reach from hair to chin) with them.
+    """
+
+    syncnet: WeightsFile | None = optional(
+        None, description="syncnet_v2.model, or another SyncNet's tensors."
+    )
+    detector: WeightsFile | None = optional(
+        None, description="Detector of an InsightFace pack (SCRFD, det_10g.onnx)."
+    )
+    identity: WeightsFile | None = optional(
+        None, description="Recognition of an InsightFace pack (ArcFace, w600k_r50.onnx)."
+    )
+
+
 class CurateParams(Params):
     """How clips are measured, decided, cut and written."""
 
@@ -82,6 +107,10 @@ class CurateParams(Params):
     )
     max_clip_seconds: float = Field(
         30.0, ge=2, description="Longer shots are cut into equal parts below this."
+    )
+    cut_speakers: bool = optional(
+        False,
+        description="Cut where another voice takes over (`limits.max_voice_change`), instead of rejecting.",
     )
     detector_score: float = Field(
         0.65, gt=0, le=1, description="Least score at which a face counts as found."
@@ -112,6 +141,9 @@ class CurateParams(Params):
         description="Folder, below the workspace, of a sync model made by `syncdreamer sync train`; null: "
         "that of the perception stage.",
     )
+    backends: BackendParams | None = optional(
+        None, description="Official SyncNet and InsightFace weights; null: bundled and small models."
+    )
     duplicate_picture: float = Field(
         0.12, ge=0, le=0.5, description="Bit error rate of pictures below which they match."
     )
@@ -119,6 +151,11 @@ class CurateParams(Params):
         0.28, ge=0, le=0.5, description="Bit error rate of sound below which it matches."
     )
     val_rate: float = Field(0.08, ge=0, lt=1, description="Share of source videos kept for validation.")
+    val_by: Literal["recording", "person"] = optional(
+        "recording",
+        description="What validation holds out: recordings (people may be in training: new sentences), "
+        "or people, so that nobody is in two splits; then people who are only alike go together as well.",
+    )
     samples_per_shard: int = Field(32, ge=1, description="Clips in one tar file.")
     workers: int = Field(
         0, ge=0, description="Processes; 0: one per available core. Changes no byte of the output."

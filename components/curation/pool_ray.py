@@ -134,5 +134,6 @@ def connected(address: str | None) -> Any:
         try:
             ray.init(address=address, log_to_driver=False, include_dashboard=False, configure_logging=False)
         except (ConnectionError, RuntimeError, ValueError) as error:
-            raise InputError(f"curate.ray_address {address!r} does not answer: {error}") from error
+            first = str(error).strip().splitlines()[0]  # a traceback may follow
+            raise InputError(f"curate.ray_address {address!r} does not answer: {first}") from error
     return ray

@@ -68,7 +68,7 @@ def _write(
     made = sorted((p for batch in results if isinstance(batch, list) for p in batch), key=lambda p: p.index)
     real = {r.clip_id: r for r in results if isinstance(r, Reality)}
     cases = next(r for r in results if isinstance(r, Cases))
-    names = network_names(workspace)
+    names = network_names(workspace, params.sync_model)
     table = Table(names, derive(seed, "evaluate"), params.resamples, params.level)
     measured = measures.Measured(roles, made, dict(sorted(real.items())))
     measures.lips(table, measured)

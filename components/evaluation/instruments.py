@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from components.core.paths import Workspace, require
+from components.core.paths import Workspace, inside, require
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,6 +23,7 @@ ANCHORS = ((8.0, 12.0), (24.0, 12.0), (16.0, 32.0))
 EYES_AND_MOUTH = ((33, 133), (362, 263), (61, 291))
 """Mesh points whose middles are the anchors (picture's left eye, right eye, mouth)."""
 MADE_BY = "syncdreamer stage perception"
+SYNC_MADE_BY = "syncdreamer sync train"
 
 
 @dataclass(frozen=True)
@@ -45,11 +47,13 @@ class Seen:
 class Instruments:
     """Face detector, face mesh, identity model and sync model of a workspace; no state between videos.
 
+    sync_model: the folder, below the workspace, of another sync model than the perception stage's.
+
     Raises:
-        InputError: the perception stage's models are missing.
+        InputError: a model is missing.
     """
 
-    def __init__(self, workspace: Workspace, stride: int) -> None:
+    def __init__(self, workspace: Workspace, stride: int, sync_model: str | None = None) -> None:
         from components.perception.faces import FaceDetector, FaceMesh
         from components.perception.identity import IdentityModel
         from components.perception.sync import SyncModel
@@ -59,7 +63,7 @@ class Instruments:
         self.detector = FaceDetector()
         self.mesh = FaceMesh()
         self.identity = IdentityModel.load(folder / "identity")
-        self.sync = SyncModel.load(folder / "sync")
+        self.sync = SyncModel.load(sync_place(workspace, sync_model))
 
     def look(self, frames: NDArray[np.uint8], *, mouths: bool = True) -> Seen:
         """Measures a video (T,H,W,3) uint8; all but mouth track and steadiness frame by frame."""
@@ -113,13 +117,28 @@ class Instruments:
         return None if mouths is None or silent(samples) else self.sync.score(mouths, samples)
 
 
-def network_names(workspace: Workspace) -> dict[str, str]:
+def sync_place(workspace: Workspace, sync_model: str | None) -> Path:
+    """The folder of the sync model that measures: the one that is named, or the perception stage's.
+
+    Raises:
+        InputError: it is missing or outside the workspace.
+    """
+    if sync_model is None:
+        return require(workspace.artifacts("perception", "sync"), MADE_BY)
+    return require(inside(workspace.root, sync_model), SYNC_MADE_BY)
+
+
+def network_names(workspace: Workspace, sync_model: str | None = None) -> dict[str, str]:
     """How each net is called in results: `name@digest` of a trained one, mediapipe's by name."""
     from components.core.files import digest_file, read_json
 
     names = {"faces": "mediapipe-blazeface", "mesh": "mediapipe-facemesh"}
     for kind, place in (("identity", "identity"), ("sync", "sync"), ("judge", "image_text")):
-        folder = require(workspace.artifacts("perception", place), MADE_BY)
+        folder = (
+            sync_place(workspace, sync_model)
+            if kind == "sync"
+            else require(workspace.artifacts("perception", place), MADE_BY)
+        )
         digest = digest_file(folder / "model.safetensors")[:12]
         names[kind] = f"{read_json(folder / 'config.json')['name']}@{digest}"
     return names

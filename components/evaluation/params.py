@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from components.core.params import Params
+from components.core.params import Params, optional
 
 
 class EvaluateParams(Params):
@@ -26,6 +26,11 @@ class EvaluateParams(Params):
     )
     identity_stride: int = Field(5, ge=1, description="every n-th frame goes to the identity model")
     sync_shift: int = Field(3, ge=1, description="least shift, frames, of the out-of-sync class of sync_auc")
+    sync_model: str | None = optional(
+        None,
+        description="folder, below the workspace, of a sync model made by `syncdreamer sync train`; null: "
+        "that of the perception stage",
+    )
     enhancer_cases: int = Field(64, ge=4, description="held-out combinations of picture and phrasing")
     resamples: int = Field(2000, ge=100, description="bootstrap resamples over clips")
     level: float = Field(0.95, gt=0.5, lt=1, description="coverage of the intervals")

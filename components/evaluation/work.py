@@ -122,7 +122,10 @@ class Worker:
     @property
     def instruments(self) -> Instruments:
         if self._instruments is None:
-            self._instruments = Instruments(self.settings.workspace, self.settings.params.identity_stride)
+            params = self.settings.params
+            self._instruments = Instruments(
+                self.settings.workspace, params.identity_stride, params.sync_model
+            )
         return self._instruments
 
     @property

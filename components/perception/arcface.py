@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from components.core.errors import InputError
+from components.perception.onnx import session
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,22 +39,7 @@ class ArcFace:
 
     def __init__(self, path: Path, digest: str) -> None:
         """Raises InputError when the file is no ONNX model of one (N,3,112,112) input."""
-        import onnxruntime
-        from onnxruntime.capi import onnxruntime_pybind11_state as failures
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        problems = (
-            failures.Fail, failures.InvalidProtobuf, failures.InvalidGraph, failures.NoSuchFile,
-            failures.InvalidArgument,
-        )  # fmt: skip
-        try:
-            self.session: Any = onnxruntime.InferenceSession(
-                str(path), options, providers=["CPUExecutionProvider"]
-            )
-        except problems as error:
-            raise InputError(f"{path} is not an ONNX model: {str(error).splitlines()[0]}") from error
+        self.session: Any = session(path)
         self.input = self.session.get_inputs()[0]
         if list(self.input.shape[1:]) != [3, SIDE, SIDE]:
             raise InputError(f"{path} takes {self.input.shape}, ArcFace takes (N,3,{SIDE},{SIDE})")
@@ -98,6 +84,15 @@ class ArcFace:
 def five_points(mesh: NDArray[np.floating]) -> NDArray[np.float64]:
     """The picture's left eye, right eye, nose tip, left and right mouth corner (5,2) px of a mesh (478,3)."""
     return np.array([mesh[list(points), :2].mean(0) for points in MESH_POINTS], np.float64)
+
+
+def five_of_face(keypoints: NDArray[np.floating]) -> NDArray[np.float64]:
+    """The same from a detector's key points (6,2), which mark the middle of the mouth: its corners are set
+    beside it along the line of the eyes, as far apart as in the template."""
+    right, left, nose, mouth = np.asarray(keypoints, np.float64)[:4]
+    eyes, lips = TEMPLATE[1] - TEMPLATE[0], TEMPLATE[4] - TEMPLATE[3]
+    half = 0.5 * (left - right) * np.linalg.norm(lips) / np.linalg.norm(eyes)
+    return np.stack([right, left, nose, mouth - half, mouth + half])
 
 
 def aligned(frame: NDArray[np.uint8], points: NDArray[np.floating]) -> NDArray[np.uint8]:

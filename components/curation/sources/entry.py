@@ -24,9 +24,10 @@ class SourceCard(Params):
     audio: Literal["required", "none"] = Field(
         "required", description="none: the set is published without sound."
     )
-    delivery: Literal["from_audio", "speech", "emotional", "singing"] = Field(
+    delivery: Literal["from_audio", "speech", "emotional", "singing", "performance"] = Field(
         "from_audio", description="A label that holds for the whole source, or from_audio."
     )
+    language: str = Field("", description="Language of the whole source, where it is one: for the data card.")
     url: str = Field("", description="Where it was published.")
 
 
@@ -56,7 +57,7 @@ class Entry:
     `path` is absolute; `start` and `end` are seconds inside the file (`end` None: to its end), or `frames`
     names the span as first frame and frame after the last, where the source counts frames; `source_video`
     names the recording it was cut from, so that all its clips stay in one split; `split` overrides
-    the card's; `crop` is the part of the picture that the source means.
+    the card's; `crop` is the part of the picture that the source means; `language` overrides the card's.
     """
 
     path: Path
@@ -68,6 +69,7 @@ class Entry:
     frames: tuple[int, int] | None = None
     crop: Crop | None = None
     split: Literal["auto", "test"] | None = None
+    language: str | None = None
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """TalkVid: `*.json`, a list of clips with `id`, `start-time`, `end-time`, `durations` ("5.042s"), `info`
-(with `Video Link`) and `description`. Clips lie anywhere below the folder as `ID.mp4`, whole videos as
-`YOUTUBE_ID.mp4`.
+(with `Video Link` and, where told, `Language`) and `description`. Clips lie anywhere below the folder as
+`ID.mp4`, whole videos as `YOUTUBE_ID.mp4`.
 """
 
 from __future__ import annotations
@@ -46,12 +46,18 @@ def read_talkvid(folder: Path) -> Listing:
                 note(found, folder, path, number, error)
                 continue
             seen.add(name)
+            told = item["info"].get("Language")
+            language = told.strip() or None if isinstance(told, str) else None
             caption = str(item.get("description") or "").strip() or None
             clip, whole = shelf.find(name), shelf.find(video)
             if clip is not None:
-                found.entries.append(Entry(clip, recording(video), found.card, caption=caption))
+                found.entries.append(
+                    Entry(clip, recording(video), found.card, caption=caption, language=language)
+                )
             elif whole is not None:
-                found.entries.append(Entry(whole, recording(video), found.card, start, end, caption))
+                found.entries.append(
+                    Entry(whole, recording(video), found.card, start, end, caption, language=language)
+                )
             else:
                 found.missing.append(Missing(f"{name}.mp4", link))
     return finish(found, folder, "clips named in *.json")

@@ -67,16 +67,27 @@ def picture_error(first: bytes, second: bytes) -> float:
 
 
 def sound_error(first: bytes, second: bytes) -> float:
-    """Lowest bit error rate of two sound prints over lags of up to a second; 0.5 if too short to say."""
+    """Lowest bit error rate of two sound prints over lags of up to a second; 0.5 if too short to say.
+
+    All lags at once: the second print, zeros beyond its ends, slides along the first; what the first has in
+    common with those zeros is taken off again.
+    """
     import numpy as np
 
-    a = np.frombuffer(first, np.uint8).reshape(-1, SOUND_BYTES)
-    b = np.frombuffer(second, np.uint8).reshape(-1, SOUND_BYTES)
-    best = 0.5
-    for lag in range(-LARGEST_LAG, LARGEST_LAG + 1):
-        x, y = a[max(0, lag) :], b[max(0, -lag) :]
-        length = min(len(x), len(y))
-        if length >= max(SHORTEST, 0.6 * min(len(a), len(b))):
-            different = np.bitwise_xor(x[:length], y[:length])
-            best = min(best, float(np.bitwise_count(different).mean()) / 8)
-    return best
+    a, b = np.frombuffer(first, np.uint16), np.frombuffer(second, np.uint16)
+    if not len(a) or not len(b):
+        return 0.5
+    lags = np.arange(-LARGEST_LAG, LARGEST_LAG + 1)
+    begin = np.clip(lags, 0, len(a))
+    end = np.maximum(begin, np.clip(len(b) + lags, 0, len(a)))
+    length = end - begin
+    padded = np.zeros(2 * LARGEST_LAG + len(a) + len(b), np.uint16)
+    padded[LARGEST_LAG : LARGEST_LAG + len(b)] = b
+    windows = np.lib.stride_tricks.sliding_window_view(padded, len(a))[LARGEST_LAG - lags]
+    bits = np.bitwise_count(windows ^ a).sum(axis=1, dtype=np.int64)
+    alone = np.concatenate([[0], np.cumsum(np.bitwise_count(a), dtype=np.int64)])
+    shared = bits - (alone[-1] - (alone[end] - alone[begin]))
+    enough = length >= max(SHORTEST, 0.6 * min(len(a), len(b)))
+    if not enough.any():
+        return 0.5
+    return min(0.5, float((shared[enough] / length[enough]).min()) / (8 * SOUND_BYTES))

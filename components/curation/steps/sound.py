@@ -19,6 +19,7 @@ CLEAR = 0.6
 VOICE_WINDOW_S, VOICE_HOP_S = 1.6, 0.2
 VOICE_STRADDLE = 4
 """Hops from a moment to the nearest window that lies wholly on one side of it."""
+REACH_S = 4.0
 HELD = 15
 """Hops over which a pitch must hold: 150 ms."""
 SURE = 0.8
@@ -69,6 +70,33 @@ def voice_change(samples: NDArray[np.float32], spans: list[tuple[float, float]])
     recordings of one reader are joined, 0.4 and more when a voice of another pitch takes over. 0 where
     there is too little speech to tell.
     """
+    return speaker_change(samples, spans)[0]
+
+
+def turns(samples: NDArray[np.float32], limit: float, shortest: float) -> list[float]:
+    """Seconds at which another voice takes over by more than `limit`, in order.
+
+    The voices `REACH_S` before and after a moment are compared: of a longer talk both sides would be mixes.
+    Pieces are looked at again; nobody is cut off who spoke for less than `shortest` seconds.
+    """
+    from components.perception import voice
+
+    change, moment = speaker_change(samples, voice.speech_segments(samples), REACH_S)
+    if change <= limit or not shortest <= moment <= len(samples) / SAMPLE_RATE - shortest:
+        return []
+    border = round(moment * SAMPLE_RATE)
+    before = turns(samples[:border], limit, shortest)
+    after = turns(samples[border:], limit, shortest)
+    return [*before, moment, *(moment + later for later in after)]
+
+
+def speaker_change(
+    samples: NDArray[np.float32], spans: list[tuple[float, float]], reach: float | None = None
+) -> tuple[float, float]:
+    """(`voice_change`, the second at which it is); (0, 0) where there is too little speech to tell.
+
+    `reach`: seconds of speech on either side that count; None: all.
+    """
     import numpy as np
 
     from components.perception.voice import speaker_embeddings
@@ -77,21 +105,35 @@ def voice_change(samples: NDArray[np.float32], spans: list[tuple[float, float]])
     speech = np.concatenate(parts) if parts else samples[:0]
     vectors = speaker_embeddings(speech, VOICE_HOP_S) if len(speech) > SAMPLE_RATE else np.zeros((0, 1))
     best, moment = 0.0, 0
+    most = len(vectors) if reach is None else max(1, round(reach / VOICE_HOP_S))
     for index in range(VOICE_STRADDLE, len(vectors) - VOICE_STRADDLE):
-        before = vectors[: index - VOICE_STRADDLE + 1].mean(axis=0)
-        after = vectors[index + VOICE_STRADDLE :].mean(axis=0)
+        end, begin = index - VOICE_STRADDLE + 1, index + VOICE_STRADDLE
+        before = vectors[max(0, end - most) : end].mean(axis=0)
+        after = vectors[begin : begin + most].mean(axis=0)
         norms = float(np.linalg.norm(before) * np.linalg.norm(after))
         distance = 1 - float(before @ after) / max(norms, 1e-9)
         if distance > best:
             best, moment = distance, index
     if not moment:
-        return 0.0
+        return 0.0, 0.0
     tones, clear = pitch(speech)
     border = int((moment * VOICE_HOP_S + VOICE_WINDOW_S / 2) * SAMPLE_RATE / HOP)
-    sides = [tones[part][clear[part] > CLEAR] for part in (slice(border), slice(border, None))]
+    hops = len(tones) if reach is None else round(reach * SAMPLE_RATE / HOP)
+    parts_of = slice(max(0, border - hops), border), slice(border, border + hops)
+    sides = [tones[part][clear[part] > CLEAR] for part in parts_of]
+    when = _in_clip(moment * VOICE_HOP_S + VOICE_WINDOW_S / 2, spans)
     if min(len(side) for side in sides) < HELD:
-        return best
-    return best + abs(float(np.median(sides[0]) - np.median(sides[1]))) / 100
+        return best, when
+    return best + abs(float(np.median(sides[0]) - np.median(sides[1]))) / 100, when
+
+
+def _in_clip(spoken: float, spans: list[tuple[float, float]]) -> float:
+    """The moment of a clip at which `spoken` seconds of its speech (`spans`, joined) have passed."""
+    for begin, end in spans:
+        if spoken <= end - begin:
+            return begin + spoken
+        spoken -= end - begin
+    return spans[-1][1] if spans else 0.0
 
 
 def clipping(samples: NDArray[np.float32]) -> float:

@@ -269,6 +269,24 @@ def test_commands_explain_and_list(done: Workspace, monkeypatch: pytest.MonkeyPa
     assert len(table) == 9
 
 
+def test_a_talk_of_two_voices_is_cut_where_asked(tmp_path: Path) -> None:
+    from components.corpus.faults import apply_fault
+
+    workspace = Workspace(tmp_path)
+    folder = workspace.raw / "demo"
+    folder.mkdir(parents=True)
+    (folder / "source.yaml").write_text("name: demo\nlicence: CC0-1.0\nconsent: true\n")
+    (folder / "two.mp4").write_bytes(apply_fault("second_voice", 3, 3, seconds=9.0).data)
+    save_untrained_models(workspace.artifacts("perception"))
+    ingest.run(SOURCES, workspace, 0)
+    with pytest.raises(InputError, match="second_voice"):
+        curate.run(PARAMS, workspace, 0)
+    curate.run(PARAMS.model_copy(update={"cut_speakers": True}), workspace, 0)
+    table = read_parquet(workspace.artifacts("curate", "manifest.parquet")).sort_values("start")
+    assert table["outcome"].tolist() == ["cut", "cut"] and table["speakers"].tolist() == [1, 1]
+    assert table["end"].iloc[0] == table["start"].iloc[1] == pytest.approx(0.45 * 9, abs=0.7)
+
+
 def test_what_was_withdrawn_is_gone_with_its_copies_and_the_rest_stays(
     done: Workspace, tmp_path: Path
 ) -> None:

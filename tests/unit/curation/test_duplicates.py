@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from components.curation.duplicates import Print, find
+from components.curation.duplicates import Print, find, same
 from components.curation.params import CurateParams
 from components.curation.steps.fingerprint import picture_error, picture_print, sound_error, sound_print
 
@@ -89,3 +92,58 @@ def test_pieces_of_one_file_are_no_duplicates_of_each_other() -> None:
         PARAMS,
     )
     assert found == {"b-0": "a-0", "b-1": "a-0", "d-0": "c-0"}
+
+
+def slow_sound_error(first: bytes, second: bytes) -> float:
+    """The definition, lag by lag."""
+    a, b = (np.unpackbits(np.frombuffer(each, np.uint8)).reshape(-1, 16) for each in (first, second))
+    best = 0.5
+    for lag in range(-50, 51):
+        pairs = [(i, i - lag) for i in range(len(a)) if 0 <= i - lag < len(b)]
+        if len(pairs) >= max(40, 0.6 * min(len(a), len(b))):
+            rows = np.array(pairs)
+            best = min(best, float((a[rows[:, 0]] != b[rows[:, 1]]).mean()))
+    return best
+
+
+@pytest.mark.parametrize("lengths", [(200, 200), (200, 90), (41, 260), (39, 300), (1, 1), (60, 0)])
+def test_sliding_over_all_lags_is_comparing_lag_by_lag(lengths: tuple[int, int]) -> None:
+    rng = np.random.default_rng(sum(lengths))
+    first = rng.integers(0, 65536, lengths[0], np.uint16)
+    second = rng.integers(0, 65536, lengths[1], np.uint16)
+    shared = min(lengths[0] - 7, lengths[1])
+    if shared > 0:  # the same 7 instants later, with some bits wrong
+        second[:shared] = first[7 : 7 + shared] ^ (1 << rng.integers(0, 16, shared)).astype(np.uint16)
+    one, other = first.tobytes(), second.tobytes()
+    assert sound_error(one, other) == pytest.approx(slow_sound_error(one, other), abs=1e-12)
+    assert sound_error(other, one) == pytest.approx(slow_sound_error(other, one), abs=1e-12)
+
+
+def one_by_one(clips: list[Print]) -> dict[str, str]:
+    """The definition: each clip against the originals before it with which it shares a chunk."""
+    originals: list[Print] = []
+    copies = {}
+    for clip in clips:
+        chunks = np.frombuffer(clip.picture, np.uint16)
+        for other in originals:
+            if (np.frombuffer(other.picture, np.uint16) == chunks).any() and same(other, clip, PARAMS):
+                copies[clip.clip_id] = other.clip_id
+                break
+        else:
+            originals.append(clip)
+    return copies
+
+
+@given(seed=st.integers(0, 10_000))
+@settings(max_examples=25, deadline=None)
+def test_sorting_finds_what_comparing_one_by_one_finds(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    scenes = rng.integers(0, 2, (4, 512), np.uint8)
+    voices = rng.integers(0, 65536, (3, 60), np.uint16)
+    clips = []
+    for number in range(30):
+        wrong = rng.random(512) < rng.choice((0.0, 0.03, 0.1))
+        picture = np.packbits(scenes[rng.integers(4)] ^ wrong).tobytes()
+        sound = voices[rng.integers(3)].tobytes() if rng.random() < 0.8 else b""
+        clips.append(Print(str(number), f"{rng.integers(20)}.mp4", picture, sound))
+    assert find(clips, PARAMS) == one_by_one(clips)

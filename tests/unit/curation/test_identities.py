@@ -101,3 +101,43 @@ def test_a_person_split_by_a_block_border_is_merged_again() -> None:
     vectors = np.concatenate([view + rng.normal(0, 0.12, (40, 8)) for view in views])
     vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
     assert len(set(cluster(vectors, 0.3, block=40).tolist())) == 1
+
+
+@given(
+    rows=st.lists(
+        st.tuples(st.integers(0, 12), st.integers(0, 12), st.sampled_from(DECLARED)), min_size=1, max_size=40
+    ),
+    rate=st.sampled_from([0.0, 0.08, 0.5]),
+)
+@settings(max_examples=80, deadline=None)
+def test_by_person_nobody_and_no_recording_is_in_two_splits(rows: list, rate: float) -> None:
+    table = clips(
+        [(f"d/{video:02d}", f"p{person}" if person else None, kind) for video, person, kind in rows]
+    )
+    table = table.sample(frac=1, random_state=1)  # an index in no order
+    splits = assign_splits(table, rate, by_person=True)
+    assert splits.index.equals(table.index)
+    for column in ("source_video", "identity"):
+        assert (splits.groupby(table[column]).nunique() <= 1).all()
+    assert (splits[table["declared"] == "test"] == "test").all()
+
+
+def test_by_person_what_is_added_behind_moves_nobody() -> None:
+    table = clips([(f"d/{number:03d}", f"p{number % 40}", "auto") for number in range(200)])
+    more = clips([(f"e/{number:03d}", f"p{number % 60}", "auto") for number in range(100)])
+    before = assign_splits(table, 0.2, by_person=True)
+    after = assign_splits(pd.concat([table, more], ignore_index=True), 0.2, by_person=True)
+    assert 0 < (before == "val").sum() < 100
+    assert after[:200].tolist() == before.tolist()
+
+
+def test_people_who_share_a_recording_go_together() -> None:
+    table = clips([
+        ("d/1", "a", "auto"), ("d/2", "a", "auto"), ("d/2", "b", "auto"), ("d/3", "b", "auto"),
+        ("d/4", "c", "auto"), ("d/5", None, "auto"), ("d/6", None, "auto"),
+    ])  # fmt: skip
+    rates = [position(name) for name in ("d/1", "d/4", "d/5", "d/6")]
+    for rate in (0.2, 0.4, 0.6, 0.8, 0.99):
+        expected = [rates[0] < rate] * 4 + [at < rate for at in rates[1:]]
+        if any(expected):
+            assert (assign_splits(table, rate, by_person=True) == "val").tolist() == expected

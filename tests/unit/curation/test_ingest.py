@@ -56,6 +56,16 @@ def test_every_file_has_a_row_and_bad_ones_a_problem(tmp_path: Path, video: byte
     assert (figures["files"], figures["unreadable"]) == (4, 3)
 
 
+def test_a_language_and_a_performance_are_told_by_the_source(tmp_path: Path, video: bytes) -> None:
+    workspace = place(tmp_path, {"a.mp4": video}, CARD + "language: Finnish\ndelivery: performance\n")
+    run(ONE, workspace, 0)
+    (row,) = read_parquet(tmp_path / "artifacts/ingest/inventory.parquet").to_dict("records")
+    assert (row["language"], row["delivery"]) == ("Finnish", "performance")
+    (tmp_path / "data/raw/demo/source.yaml").write_text(CARD)
+    run(ONE, workspace, 0)
+    assert "language" not in read_parquet(tmp_path / "artifacts/ingest/inventory.parquet")
+
+
 def test_the_same_files_give_the_same_bytes_elsewhere(tmp_path: Path, video: bytes) -> None:
     tables = []
     for name in ("one", "two"):

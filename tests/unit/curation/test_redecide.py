@@ -125,6 +125,16 @@ def test_what_if_and_explain_from_the_command_line(workspace: Workspace) -> None
     assert "  readmitted: an artist's profile" in run(app, ["explain", "demo/5.mp4"]).output
 
 
+def test_the_data_card_tells_languages_where_they_are_known(workspace: Workspace, tmp_path: Path) -> None:
+    table = manifest()
+    told = pd.DataFrame({"file": table["file"], "language": ["Finnish"] + [None] * (len(table) - 1)})
+    write_parquet(workspace.artifacts("ingest", "inventory.parquet"), told.astype({"language": "str"}))
+    result = CliRunner().invoke(app, ["card", "--out", str(tmp_path / "card")])
+    assert result.exit_code == 0, result.exception
+    text = (tmp_path / "card/data_card.md").read_text()
+    assert "| Finnish | 1 |" in text and "| unknown | 3 |" in text
+
+
 def test_the_data_card_tells_licences_and_scores(workspace: Workspace, tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["card", "--out", str(tmp_path / "card")])
     assert result.exit_code == 0, result.exception

@@ -184,7 +184,8 @@ def test_talkvid(tmp_path: Path) -> None:
     one = f"videovideo{A}-scene1-scene1"
     items = [
         talkvid(one, A, 0.1, 5.141666666666667),
-        talkvid(f"videovideo{B}-scene2", B, 10.0, 16.5, description=""),
+        talkvid(f"videovideo{B}-scene2", B, 10.0, 16.5, description="")
+        | {"info": {"Video Link": f"https://www.youtube.com/watch?v={B}", "Language": "Polish "}},
         talkvid(f"videovideo{C}-scene1", C, 1.0, 9.0),
         talkvid(one, A, 0.1, 5.141666666666667),
         talkvid("long", A, 0.0, 5.0, durations="7.5s"),
@@ -200,6 +201,7 @@ def test_talkvid(tmp_path: Path) -> None:
         (f"raw/{B}.mp4", 10.0, 16.5, f"youtube/{B}"),
     ]
     assert [e.caption for e in found.entries] == ["A man talks.", None]
+    assert [e.language for e in found.entries] == [None, "Polish"]
     assert found.missing == [Missing(f"videovideo{C}-scene1.mp4", f"https://www.youtube.com/watch?v={C}")]
     file = "filtered_video_clips.json"
     told = problems(found)

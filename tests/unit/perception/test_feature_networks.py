@@ -19,6 +19,7 @@ from components.perception.arcface import MESH_POINTS, TEMPLATE, ArcFace, aligne
 from components.perception.official import OFFICIAL, Status
 from components.perception.qalign import QAlign
 from components.perception.video_features import VideoFeatures
+from tests.onnx_files import mean_colour
 
 
 def status(name: str, path: Path, state: str = "official") -> Status:
@@ -266,39 +267,10 @@ def test_faces_are_moved_to_the_template() -> None:
         aligned(frame, np.zeros((5, 2)))
 
 
-def proto(number: int, value: int | str | bytes) -> bytes:
-    """One field of a protobuf message."""
-    if isinstance(value, int):
-        return varint(number << 3) + varint(value)
-    content = value.encode() if isinstance(value, str) else value
-    return varint(number << 3 | 2) + varint(len(content)) + content
-
-
-def varint(value: int) -> bytes:
-    out = b""
-    while value > 127:
-        out, value = out + bytes([value & 127 | 128]), value >> 7
-    return out + bytes([value])
-
-
-def mean_colour_onnx() -> bytes:
-    """An ONNX model (n,3,112,112) → (n,3), the mean of each channel, written without the package onnx."""
-
-    def value(name: str, sides: list[int | str]) -> bytes:
-        dims = b"".join(proto(1, proto(2 if isinstance(s, str) else 1, s)) for s in sides)
-        return proto(1, name) + proto(2, proto(1, proto(1, 1) + proto(2, dims)))
-
-    pool = proto(1, "input.1") + proto(2, "pooled") + proto(4, "GlobalAveragePool")
-    flat = proto(1, "pooled") + proto(2, "683") + proto(4, "Flatten")
-    graph = proto(1, pool) + proto(1, flat) + proto(2, "colours")
-    graph += proto(11, value("input.1", ["n", 3, 112, 112])) + proto(12, value("683", ["n", 3]))
-    return proto(1, 8) + proto(8, proto(1, "") + proto(2, 13)) + proto(7, graph)
-
-
 def test_arcface_from_an_onnx_file(tmp_path: Path) -> None:
     """RGB, (x − 127.5)/127.5, channels first; frames without a mesh are rows of NaN."""
     path = tmp_path / "w600k_r50.onnx"
-    path.write_bytes(mean_colour_onnx())
+    path.write_bytes(mean_colour())
     net = ArcFace.official(status("arcface", path))
     faces = np.zeros((40, 112, 112, 3), np.uint8)
     faces[..., 0] = 255

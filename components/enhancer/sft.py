@@ -82,7 +82,7 @@ def untrained(params: EnhancerSftParams, seed: int) -> Enhancer:
     if params.model.base is not None:
         from components.enhancer import language_base
 
-        return language_base.build(Path(params.model.base), params.model)
+        return language_base.build(language_base.located(params.model.base), params.model)
     processor = build_processor(tokenizer_texts(params.targets, seed), params.model.vocabulary)
     return Enhancer(build_model(processor, params.model), processor)
 
@@ -152,17 +152,17 @@ def trained(
     return trainer, processor
 
 
-def base_digest(base: Path) -> str:
+def base_digest(base: str) -> str:
     """SHA-256 of a language model's file or folder: other weights are another training.
 
     Raises:
         InputError: it is missing.
     """
     from components.core.files import digest_file, digest_tree
-    from components.core.paths import require
+    from components.enhancer.language_base import located
 
-    require(base, "a download of SmolLM2-135M")
-    return digest_file(base) if base.is_file() else digest_tree(base)
+    path = located(base)
+    return digest_file(path) if path.is_file() else digest_tree(path)
 
 
 def run(params: EnhancerSftParams, workspace: Workspace, seed: int) -> None:
@@ -178,7 +178,7 @@ def run(params: EnhancerSftParams, workspace: Workspace, seed: int) -> None:
     say(f"enhancer SFT: {len(pool)} pictures, {int(pool.clips.sum())} of them of curated clips")
     inputs = data.inputs(workspace)
     if params.model.base is not None:
-        inputs.append(base_digest(Path(params.model.base)))
+        inputs.append(base_digest(params.model.base))
     work = workspace.state(STAGE, content_key(STAGE, params, seed, inputs))
     with mirrored(work, f"{STAGE}/{work.name}", newest_snapshot):
         enhancer, history = train(pool, params, seed, work)

@@ -179,6 +179,7 @@ def test_the_watch_changes_no_weight_and_survives_an_interruption(
         tmp_path / "watched" / "model.safetensors"
     )
     assert [row["step"] for row in whole.looks] == [0, 1, 2, 3]
+    assert whole.enhancer is not None and whole.enhancer.model is watched.model, "it looks at what is trained"
     grpo.train(trained, pool, scorer(), GRPO, 5, tmp_path / "c", stop_after=2, watch=watch(tmp_path / "c"))
     again = watch(tmp_path / "c")
     grpo.train(trained, pool, scorer(), GRPO, 5, tmp_path / "c", watch=again)

@@ -21,6 +21,7 @@ def enhance(
     model: Annotated[Path, typer.Option(help="folder of a trained enhancer")] = Path(
         "artifacts/enhancer_grpo/model"
     ),
+    champion: Annotated[bool, typer.Option("--champion", help="the promoted enhancer instead")] = False,
     explain: Annotated[bool, typer.Option(help="print attributes and reward terms, too")] = False,
     seed: Annotated[int, typer.Option(min=0)] = 0,
 ) -> None:
@@ -36,7 +37,13 @@ def enhance(
     single_thread()
     quiet()
     workspace = find_workspace()
-    enhancer = load(model if model.is_absolute() else workspace.root / model)
+    if champion:
+        from components.tracking import registry
+        from components.tracking.runs import Tracker
+
+        tracker = Tracker(workspace)
+        model = registry.pair_paths(tracker, registry.champion_pair(tracker))["enhancer"]
+    enhancer = load(workspace.root / model)  # an absolute path stays as it is
     picture = read_image(image)
     prompt = enhancer.enhance(picture, text, seed=seed)
     typer.echo(prompt)
@@ -72,6 +79,7 @@ def sweep_rewards(
     draws: Annotated[int, typer.Option(min=1, help="weightings to try, the current one among them")] = 6,
     spread: Annotated[float, typer.Option(min=0.01, max=1.0, help="how far from the current one")] = 0.5,
     steps: Annotated[int, typer.Option(min=0, help="GRPO steps each; 0: as in params.yaml")] = 0,
+    held_out: Annotated[int, typer.Option(min=0, help="cases that rank; 0: as in params.yaml")] = 0,
     dvc: Annotated[bool, typer.Option(help="only print the sweep as `dvc exp run` commands")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="print one JSON list")] = False,
 ) -> None:
@@ -88,9 +96,8 @@ def sweep_rewards(
         typer.echo("\n".join(sweep.dvc_commands(chosen)))
         return
     single_thread()
-    rows = sweep.sweep(
-        find_workspace(), params.model_copy(update={"steps": steps}) if steps else params, seed, chosen
-    )
+    changed = {name: value for name, value in (("steps", steps), ("held_out", held_out)) if value}
+    rows = sweep.sweep(find_workspace(), params.model_copy(update=changed), seed, chosen)
     typer.echo(to_json(rows) if as_json else sweep.table(rows))
 
 

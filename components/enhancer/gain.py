@@ -6,14 +6,13 @@ gained from better targets. Training again on complete targets shows what GRPO g
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from components.core.files import digest_tree, read_json, write_json
-from components.core.paths import Workspace
+from components.core.files import digest_file, digest_tree, read_json, write_json
+from components.core.paths import Workspace, require
 from components.core.progress import say
 from components.core.seeds import derive
 from components.enhancer.held_out import mean
@@ -24,6 +23,13 @@ if TYPE_CHECKING:
     from components.enhancer.scoring import Scorer
 
 COMPLETE = TargetParams(keep_attribute=1, keep_cue=1, full_stages=1, half_stages=0)
+REPEATED = "complete_targets.json"
+"""Below state/enhancer_gain: the repetition on complete targets, and the digest of the figures beside it."""
+SHOWN = (
+    "sft_sampled_reward", "sampled_reward", "reward_gain", "sft_reward", "reward", "action_kept",
+    "well_formed", "sft_sampled_distinct_bigrams", "sampled_distinct_bigrams",
+)  # fmt: skip
+"""Figures of the repetition that are told."""
 
 
 def target_rewards(
@@ -77,7 +83,8 @@ def repeat_on_complete_targets(
         the figures of `grpo.figures`. What is trained lies in state/enhancer_gain.
     """
     from components.enhancer import data
-    from components.enhancer.grpo import figures, lasting
+    from components.enhancer.comparison import figures
+    from components.enhancer.grpo import lasting
     from components.enhancer.grpo import train as train_grpo
     from components.enhancer.model import Enhancer
     from components.enhancer.scoring import Scorer, measure
@@ -105,10 +112,26 @@ def repeat_on_complete_targets(
     return found
 
 
+def built_in(
+    scorer: Scorer, workspace: Workspace, held_out: Pool, measured: Mapping[str, float], count: int, seed: int
+) -> dict[str, Any]:
+    """The account of a GRPO stage's gain: what the targets that SFT was trained on had built in.
+
+    `measured` are the stage's figures (`grpo.figures`). Nothing is trained or generated.
+    """
+    targets = TargetParams.model_validate(
+        read_json(workspace.artifacts("enhancer_sft", "config.json"))["targets"]
+    )
+    cases = held_out_cases(held_out, count, seed)
+    written = target_rewards(scorer, held_out, cases, targets, seed)
+    return written | account(written, measured["sft_sampled_reward"], measured["sampled_reward"])
+
+
 def explain(
     workspace: Workspace, sft: EnhancerSftParams, grpo: EnhancerGrpoParams, seed: int, again: bool
 ) -> dict[str, Any]:
-    """The account of the gain in artifacts/enhancer_grpo; with `again`, GRPO from complete targets beside it.
+    """The account of the gain in artifacts/enhancer_grpo; with `again`, GRPO from complete targets beside it,
+    which is kept for the report (`repeated`).
 
     Raises:
         InputError: the stages have not run.
@@ -116,19 +139,27 @@ def explain(
     from components.enhancer import data
     from components.enhancer.scoring import Scorer
 
-    measured = read_json(Path(workspace.artifacts("enhancer_grpo", "metrics.json")))
+    path = require(workspace.artifacts("enhancer_grpo", "metrics.json"), "syncdreamer stage enhancer_grpo")
     held_out = data.held_out_pool(workspace)
-    cases = held_out_cases(held_out, grpo.held_out, seed)
-    scorer = Scorer.load(workspace, grpo.reward, grpo.judge)
-    targets = target_rewards(scorer, held_out, cases, sft.targets, seed)
-    told: dict[str, Any] = {
-        **targets, **account(targets, measured["sft_sampled_reward"], measured["sampled_reward"])
-    }  # fmt: skip
+    scorer = Scorer.load(workspace, grpo.reward, grpo.judge, remember=True)
+    told: dict[str, Any] = built_in(scorer, workspace, held_out, read_json(path), grpo.held_out, seed)
     if again:
         figures = repeat_on_complete_targets(workspace, sft, grpo, seed)
-        names = (
-            "sft_sampled_reward", "sampled_reward", "reward_gain", "sft_reward", "reward", "action_kept",
-            "well_formed", "sft_sampled_distinct_bigrams", "sampled_distinct_bigrams",
-        )  # fmt: skip
-        told["complete_targets"] = {name: figures[name] for name in names}
+        told["complete_targets"] = {name: figures[name] for name in SHOWN}
+        write_json(
+            workspace.state("enhancer_gain") / REPEATED,
+            {"of": digest_file(path), "complete_targets": told["complete_targets"]},
+        )
     return told
+
+
+def repeated(workspace: Workspace) -> dict[str, float] | None:
+    """What `explain(…, again=True)` found for the very figures that are in artifacts/enhancer_grpo now."""
+    kept, path = (
+        workspace.state("enhancer_gain") / REPEATED,
+        workspace.artifacts("enhancer_grpo", "metrics.json"),
+    )
+    if not kept.exists() or not path.exists():
+        return None
+    found = read_json(kept)
+    return dict(found["complete_targets"]) if found["of"] == digest_file(path) else None

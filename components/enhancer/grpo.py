@@ -20,20 +20,19 @@ from components.enhancer.rewards import TERMS
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from components.enhancer.held_out import HeldOutJudge
     from components.enhancer.model import Enhancer
-    from components.enhancer.scoring import Measured, Scorer
+    from components.enhancer.scoring import Scorer
     from components.enhancer.watch import Watch
 
 STAGE = "enhancer_grpo"
 SOURCE = "enhancer_sft"
 HISTORY = {
     "reward": "reward",
-    "reward_std": "reward_std",
+    "group_spread": "reward_std",
     "kl": "kl",
     "loss": "loss",
     "entropy": "entropy",
-    "frac_reward_zero_std": "zero_spread_groups",
+    "zero_spread_groups": "zero_spread_groups",
     "completions/mean_length": "completion_tokens",
     "completions/clipped_ratio": "cut_completions",
     **{f"term_{name}": f"term_{name}" for name in TERMS},
@@ -41,7 +40,8 @@ HISTORY = {
     "unscorable": "unscorable",
     "repetition": "repetition",
 }
-"""TRL's names -> ours, of what goes to history.jsonl."""
+"""TRL's names -> ours, of what goes to history.jsonl. Spreads are within groups, whatever advantages are
+divided by (TRL's own are of what it divides by)."""
 
 
 def prompt_dataset(pool: Pool, cases: list[Case]) -> Any:
@@ -95,6 +95,8 @@ def reward_function(
                 known = [value for value in values if value is not None]
                 log_metric(f"term_{name}", statistics.fmean(known) if known else math.nan)
                 log_metric(f"spread_{name}", _group_spread(values, group))
+            log_metric("group_spread", _group_spread(scores, group))
+            log_metric("zero_spread_groups", _alike(scores, group))
             log_metric("unscorable", sum(score is None for score in scores) / len(scores))
             if watched:
                 log_metric("repetition", statistics.fmean(map(repetition, texts)))
@@ -111,6 +113,13 @@ def _group_spread(values: list[float | None], group: int) -> float:
         if len(known) > 1:
             spreads.append(statistics.pstdev(known))
     return statistics.fmean(spreads) if spreads else 0.0
+
+
+def _alike(scores: list[float | None], group: int) -> float:
+    """Share of groups whose scores are all the same: nothing is learnt from them."""
+    parts = [scores[begin : begin + group] for begin in range(0, len(scores), group)]
+    known = [{score for score in part if score is not None} for part in parts]
+    return sum(len(values) < 2 for values in known) / len(known)
 
 
 def fill_groups(scores: list[float | None], group: int) -> list[float | None]:
@@ -142,19 +151,46 @@ def train(
 
     Returns:
         the trained model and the rows of its history.
+
+    Raises:
+        InputError: several ranks, and a scorer that other processes cannot open (`Scorer.load` makes such).
     """
+    from components.enhancer import adapters, ranks
+    from components.enhancer.model import Enhancer
+    from components.enhancer.training import history_rows
+
+    if params.ranks.count > 1:
+        if scorer.root is None:
+            raise InputError(
+                "GRPO on several ranks needs a scorer that every rank can open from its workspace"
+            )
+        job = ranks.Job(
+            STAGE, params.model_dump(mode="json"), seed, str(work), stop_after, str(start), str(scorer.root)
+        )
+        rows = ranks.run(job, pool)
+        return ranks.result(work, Enhancer.load(start)), rows
+    trainer, processor = trained(start, pool, scorer, params, seed, work, stop_after, watch)
+    model = adapters.whole(trainer.model).eval()
+    return Enhancer(model, processor), history_rows(trainer.state.log_history, HISTORY)
+
+
+def trained(
+    start: Path,
+    pool: Pool,
+    scorer: Scorer,
+    params: EnhancerGrpoParams,
+    seed: int,
+    work: Path,
+    stop_after: int | None = None,
+    watch: Watch | None = None,
+) -> tuple[Any, Any]:
+    """The trainer after its work in this process (a rank of several, or the only one), and the processor."""
     from trl import GRPOConfig, GRPOTrainer
 
+    from components.enhancer import adapters, ranks
     from components.enhancer.model import Enhancer
     from components.enhancer.pairs import training_cases
-    from components.enhancer.training import (
-        SayProgress,
-        StopAfter,
-        drop_printer,
-        history_rows,
-        last_checkpoint,
-        quiet,
-    )
+    from components.enhancer.training import SayProgress, StopAfter, drop_printer, last_checkpoint, quiet
 
     single_thread()
     quiet()
@@ -165,12 +201,13 @@ def train(
     config = GRPOConfig(
         output_dir=str(work),
         max_steps=params.steps,
-        per_device_train_batch_size=params.prompts * params.group,
+        per_device_train_batch_size=params.prompts * params.group // params.ranks.count,
         num_generations=params.group,
         max_completion_length=params.max_new_tokens,
         learning_rate=params.learning_rate,
         lr_scheduler_type="constant",
         beta=params.beta,
+        scale_rewards=params.advantage_spread,
         temperature=params.temperature,
         top_k=0,
         top_p=1.0,
@@ -189,6 +226,7 @@ def train(
         log_completions=False,
         report_to="none",
         disable_tqdm=True,
+        **ranks.settings(params.ranks),
     )
     trainer = GRPOTrainer(
         model=enhancer.model,
@@ -197,6 +235,7 @@ def train(
         train_dataset=prompt_dataset(pool, cases),
         processing_class=enhancer.processor,
         callbacks=[SayProgress("enhancer GRPO", ("reward", "kl")), StopAfter(stop_after)],
+        peft_config=adapters.config_of(params.lora, fresh_vision=False),
     )
     drop_printer(trainer)
     if watch is not None:
@@ -205,25 +244,29 @@ def train(
     if checkpoint is not None:
         # Trainer would load none of Qwen2-VL's saved keys on resuming, with a warning only: load them here,
         # after the trainer copied the starting model as the reference of the KL divergence.
-        resumed = Enhancer.load(checkpoint, enhancer.processor)
-        trainer.model.load_state_dict(resumed.model.state_dict())
+        if (checkpoint / adapters.WEIGHTS).exists():
+            adapters.take_up(trainer.model, checkpoint)
+        elif ranks.reads_weights(checkpoint):
+            resumed = Enhancer.load(checkpoint, enhancer.processor)
+            trainer.model.load_state_dict(resumed.model.state_dict())
         say(f"enhancer GRPO: goes on from {checkpoint.name}")
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    return Enhancer(trainer.model.eval(), enhancer.processor), history_rows(
-        trainer.state.log_history, HISTORY
-    )
+    return trainer, enhancer.processor
 
 
 def run(params: EnhancerGrpoParams, workspace: Workspace, seed: int) -> None:
-    """Writes artifacts/enhancer_grpo: model/, config.json, metrics.json, history.jsonl, samples.json.
+    """Writes artifacts/enhancer_grpo: model/, config.json, metrics.json, gain.json (what the gain is made
+    of), history.jsonl, samples.json, and watch/ where training was watched.
 
     Raises:
         InputError: the SFT model names held objects too unreliably: GRPO would learn to invent them.
     """
     from components.core.files import digest_tree
     from components.enhancer import data
+    from components.enhancer.comparison import compared, figures, held_out_figures, measured_before
     from components.enhancer.enhance import pack
-    from components.enhancer.model import Enhancer
+    from components.enhancer.gain import built_in
+    from components.enhancer.held_out import ReferenceJudge
     from components.enhancer.scoring import Scorer, measure
     from components.enhancer.training import content_key, newest_snapshot, write_history
     from components.storage.mirror import mirrored
@@ -239,7 +282,7 @@ def run(params: EnhancerGrpoParams, workspace: Workspace, seed: int) -> None:
     scorer = Scorer.load(workspace, params.reward, params.judge)
     judge = digest_tree(workspace.artifacts("perception", "image_text"))
     key = content_key(STAGE, lasting(params), seed, data.inputs(workspace), digest_tree(start), judge)
-    before = measure(scorer, Enhancer.load(start), held_out, params.held_out, seed)
+    before = measured_before(scorer, workspace, held_out, params.held_out, seed)
     work = workspace.state(STAGE, key)
     watch = watching(params, scorer, pool, workspace, work, seed)
     with mirrored(work, f"{STAGE}/{key}", newest_snapshot):
@@ -255,10 +298,13 @@ def run(params: EnhancerGrpoParams, workspace: Workspace, seed: int) -> None:
         {"reward": params.reward, "seed": seed, "held_out": params.held_out, "judge": scorer.judge.name},
     )
     metrics = figures(before.metrics, after.metrics)
+    write_json(out / "gain.json", built_in(scorer, workspace, held_out, metrics, params.held_out, seed))
     if watch is not None:
         watch.write(out / "watch")
-        metrics |= held_out_figures(watch.judge, before, after, held_out, params.held_out, seed)
-        metrics["ended_early"] = float(watch.ended is not None)
+    if watch is not None or params.watch.judge == "reference":
+        judge_of = ReferenceJudge() if watch is None else watch.judge
+        metrics |= held_out_figures(judge_of, before, after, held_out, params.held_out, seed)
+    metrics["ended_early"] = float(watch is not None and watch.ended is not None)
     write_json(out / "metrics.json", metrics)
 
 
@@ -287,47 +333,3 @@ def watching(
     cases = training_cases(pool, params.watch.cases, 0.2, derive(seed, STAGE, "watch"))
     judge = open_judge(params.watch, params.judge, workspace)
     return Watch(params.watch, judge, scorer, pool, cases, work / "watch", derive(seed, STAGE, "watch"))
-
-
-def held_out_figures(
-    judge: HeldOutJudge, before: Measured, after: Measured, pool: Pool, count: int, seed: int
-) -> dict[str, float]:
-    """The held-out judge on the held-out cases: sampled texts after SFT, after GRPO, and the gain."""
-    from components.enhancer.held_out import mean
-    from components.enhancer.pairs import held_out_cases
-
-    cases = held_out_cases(pool, count, seed)
-    found = {
-        name: mean(judge.score(pool, cases, measured.sampled.texts))
-        for name, measured in (("sft_held_out_judge", before), ("held_out_judge", after))
-    }
-    known = {name: round(value, 6) for name, value in found.items() if value is not None}
-    if len(known) == 2:
-        known["held_out_judge_gain"] = round(known["held_out_judge"] - known["sft_held_out_judge"], 6)
-    return known
-
-
-def figures(before: dict[str, float], after: dict[str, float]) -> dict[str, float]:
-    """After GRPO by their names, after SFT with `sft_`, and the gain of the sampled and the greedy reward."""
-    gains = {
-        "reward_gain": after["sampled_reward"] - before["sampled_reward"],
-        "greedy_reward_gain": after["reward"] - before["reward"],
-    }
-    return {
-        **after,
-        **{f"sft_{name}": value for name, value in before.items()},
-        **{name: round(value, 6) for name, value in gains.items()},
-    }
-
-
-def compared(before: list[dict[str, Any]], after: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Samples for people: instruction, text before and after, with reward and terms."""
-    return [
-        {
-            "instruction": old["instruction"],
-            "action": old["action"],
-            "before": {key: old[key] for key in ("text", "sampled", "reward", "terms")},
-            "after": {key: new[key] for key in ("text", "sampled", "reward", "terms")},
-        }
-        for old, new in zip(before, after, strict=True)
-    ]

@@ -21,20 +21,43 @@ if TYPE_CHECKING:
     from components.enhancer.params import EnhancerModelParams
 
 MADE_FOR = "llama"
+IN_PACKAGE = "package:"
+
+
+def located(base: str) -> Path:
+    """The path that `enhancer_sft.model.base` names; `package:NAME` is the GGUF file inside that package.
+
+    Raises:
+        InputError: there is no such path or package, or the package has not exactly one GGUF file.
+    """
+    if not base.startswith(IN_PACKAGE):
+        path = Path(base)
+        if not path.exists():
+            raise InputError(
+                f"{base} is missing: enhancer_sft.model.base names a language model's folder or file"
+            )
+        return path
+    from importlib.util import find_spec
+
+    name = base.removeprefix(IN_PACKAGE)
+    spec = find_spec(name) if name.isidentifier() else None
+    places = [Path(place) for place in (spec.submodule_search_locations or ())] if spec else []
+    found = [path for place in places for path in sorted(place.rglob("*.gguf"))]
+    if len(found) != 1:
+        what = f"has {len(found)} GGUF files, one is needed" if places else "is not installed"
+        raise InputError(f"enhancer_sft.model.base {base}: the package {name} {what}")
+    return found[0]
 
 
 def load_language_model(base: Path) -> tuple[Any, Any]:
-    """A Llama model (fp32) and its tokenizer, from a Transformers folder or a GGUF file. Nothing is fetched.
+    """A Llama model (fp32) and its tokenizer, from a folder or a GGUF file (`located`); nothing is fetched.
 
     Raises:
         InputError: there is no such model, it is no Llama, or GGUF cannot be read.
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    if not base.exists():
-        raise InputError(
-            f"{base} is missing: enhancer_sft.model.base names a language model's folder or file"
-        )
+    base = located(str(base))
     how: dict[str, Any] = {"local_files_only": True}
     folder = base
     if base.suffix == ".gguf":

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from components.core.params import Params
+from components.core.params import Params, optional
 from components.perception.params import DescriberParams
 
 
@@ -26,8 +26,8 @@ class EnhancerModelParams(Params):
     )
     base: str | None = Field(
         None,
-        description="folder or GGUF file of SmolLM2-135M: its weights are the language model, its shape and "
-        "tokenizer replace the ones above",
+        description="folder or GGUF file of SmolLM2-135M, or package:NAME that has one: its weights are the "
+        "language model, its shape and tokenizer replace the ones above",
     )
 
 
@@ -51,6 +51,20 @@ class TargetParams(Params):
         return self
 
 
+class LoraParams(Params):
+    """Low-rank updates in the place of training all weights; the result is merged into whole weights."""
+
+    rank: int = Field(0, ge=0, description="rank of the updates; 0: all weights are trained")
+    alpha: float = Field(32.0, gt=0, description="updates are scaled by alpha / rank")
+
+
+class RanksParams(Params):
+    """DeepSpeed on several ranks of this machine."""
+
+    count: int = Field(1, ge=1, description="ranks; 1: in this process, without DeepSpeed")
+    zero_stage: Literal[0, 1, 2, 3] = Field(2, description="what ZeRO spreads over the ranks")
+
+
 class EnhancerSftParams(Params):
     """Supervised fine-tuning on image + instruction -> motion-aware prompt."""
 
@@ -63,6 +77,14 @@ class EnhancerSftParams(Params):
     held_out: int = Field(96, ge=1, description="held-out combinations of image and phrasing that are scored")
     model: EnhancerModelParams = Field(EnhancerModelParams(), description="shape of the model")
     targets: TargetParams = Field(TargetParams(), description="completeness of the training targets")
+    lora: LoraParams = optional(LoraParams(), description="low-rank updates of the language model")
+    ranks: RanksParams = optional(RanksParams(), description="DeepSpeed on several ranks")
+
+    @model_validator(mode="after")
+    def _shares(self) -> EnhancerSftParams:
+        if self.batch % self.ranks.count:
+            raise ValueError(f"batch {self.batch} is no multiple of the {self.ranks.count} ranks")
+        return self
 
 
 class RewardWeights(Params):
@@ -132,7 +154,7 @@ class JudgeParams(Params):
 class WatchParams(Params):
     """Watching for reward hacking while GRPO runs."""
 
-    every: int = Field(0, ge=0, description="steps between looks; 0: no watching")
+    every: int = Field(15, ge=0, description="steps between looks; 0: no watching")
     cases: int = Field(
         24, ge=4, description="combinations of training picture and wording that are looked at"
     )
@@ -157,6 +179,10 @@ class EnhancerGrpoParams(Params):
     group: int = Field(8, ge=2, description="completions per prompt")
     learning_rate: float = Field(2e-4, gt=0, description="constant learning rate; 1e-3 collapses")
     beta: float = Field(0.02, ge=0, description="weight of the KL divergence from the SFT model")
+    advantage_spread: Literal["group", "batch"] = optional(
+        "group",
+        description="deviation that rewards are divided by; the group's own makes much of small preferences",
+    )
     temperature: float = Field(1.0, gt=0, description="sampling temperature")
     max_new_tokens: int = Field(70, ge=8, description="longest completion")
     save_every: int = Field(20, ge=1, description="steps between resumable checkpoints in state/")
@@ -170,3 +196,15 @@ class EnhancerGrpoParams(Params):
     reward: RewardParams = Field(RewardParams(), description="the composite reward")
     judge: JudgeParams = Field(JudgeParams(), description="who judges")
     watch: WatchParams = Field(WatchParams(), description="watching for reward hacking")
+    lora: LoraParams = optional(LoraParams(), description="low-rank updates of the language model")
+    ranks: RanksParams = optional(RanksParams(), description="DeepSpeed on several ranks")
+
+    @model_validator(mode="after")
+    def _shares(self) -> EnhancerGrpoParams:
+        if self.prompts % self.ranks.count:
+            raise ValueError(
+                f"prompts {self.prompts} is no multiple of the {self.ranks.count} ranks: a group stays in one"
+            )
+        if self.ranks.count > 1 and self.watch.every:
+            raise ValueError("watch.every must be 0 on several ranks: the watch generates in one process")
+        return self

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,11 +16,13 @@ from components.enhancer import rewards
 from components.enhancer.extractor import actions, extract
 from components.enhancer.form import well_formed
 from components.enhancer.judges import EmbeddedJudge, Judge, ServiceJudge, Verdict, WholeJudge, verdicts
+from components.enhancer.memory import Memory, RememberedJudge
 from components.enhancer.pairs import Case, Pool, held_out_cases, request
 from components.enhancer.params import JudgeParams, RewardParams
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -66,6 +68,16 @@ class _Rules:
     length: float
 
 
+def open_memory(workspace: Workspace, judge: Path, params: RewardParams) -> Memory:
+    """The memory of scores in state/judge, for the rules as they are now and the judge in folder `judge`."""
+    from components.core.files import digest_sources, digest_tree
+    from components.enhancer.training import SOURCES
+
+    rule = f"{params.budget} {params.alpha} {params.excess}"
+    scope = f"{digest_sources(*SOURCES)} {digest_tree(judge)} {rule}"
+    return Memory(workspace.state("judge") / "scores.db", scope)
+
+
 def _clamped(value: float | None) -> float | None:
     return rewards.clamp(value) if value is not None and rewards.is_scorable(value) else None
 
@@ -80,36 +92,61 @@ class Scorer:
         params: RewardParams | None = None,
         *,
         judged_time: bool = False,
+        memory: Memory | None = None,
     ) -> None:
         self.judge = judge
         self.count_tokens = count_tokens
         self.params = params or RewardParams()
         self.judged_time = judged_time
+        self.root: Path | None = None
+        """The workspace that `load` read; None if the scorer was put together otherwise."""
         self.clamped = 0
         """How often a judge's number lay outside [0,1] so far."""
         self._by_rule: dict[tuple[str, str], _Rules] = {}
+        self._memory = memory
 
     @classmethod
     def load(
-        cls, workspace: Workspace, params: RewardParams | None = None, judge: JudgeParams | None = None
+        cls,
+        workspace: Workspace,
+        params: RewardParams | None = None,
+        judge: JudgeParams | None = None,
+        *,
+        remember: bool = False,
     ) -> Scorer:
         """With the embedded judge of artifacts/perception, or the large model that `judge` names; its answers
         are kept in state/judge.
+
+        remember: what rules and the embedded judge say is kept there, too, for another process. Not for the
+        stages: a network's last bits depend on the batch, and theirs must not depend on what ran before.
 
         Raises:
             InputError: a model, a key or a folder is missing.
         """
         from components.perception.image_text import ImageTextModel
 
-        model = ImageTextModel.load(workspace.artifacts("perception", "image_text"))
+        folder = workspace.artifacts("perception", "image_text")
+        model = ImageTextModel.load(folder)
+        memory = open_memory(workspace, folder, params or RewardParams()) if remember else None
         if judge is None or judge.kind == "embedded":
-            return cls(EmbeddedJudge(model), model.encoder.count_tokens, params)
+            embedded: Judge = EmbeddedJudge(model)
+            if memory is not None:
+                embedded = RememberedJudge(embedded, memory)
+            found = cls(embedded, model.encoder.count_tokens, params, memory=memory)
+            found.root = workspace.root
+            return found
         from components.perception.remote.describers import open_caller
 
         caller = open_caller(judge.kind, judge.describer, workspace.state("judge"), job="enhancer reward")
-        return cls(
-            ServiceJudge(caller), model.encoder.count_tokens, params, judged_time=judge.time == "judge"
+        found = cls(
+            ServiceJudge(caller),
+            model.encoder.count_tokens,
+            params,
+            judged_time=judge.time == "judge",
+            memory=memory,
         )
+        found.root = workspace.root
+        return found
 
     def grade(
         self,
@@ -125,33 +162,47 @@ class Scorer:
         if not prompts:
             return []
         told = verdicts(self.judge, attributes, instructions, prompts, pictures)
-        rows = zip(attributes, prompts, told, strict=True)
-        return [self._one(seen, prompt, verdict) for seen, prompt, verdict in rows]
+        rows = zip(self._rules(attributes, prompts), told, strict=True)
+        return [self._one(rules, verdict) for rules, verdict in rows]
 
-    def _rules(self, seen: Mapping[str, Any], prompt: str) -> _Rules:
+    def _rules(self, seen: Sequence[Mapping[str, Any]], prompts: Sequence[str]) -> list[_Rules]:
         """What the rules say, remembered: a text that comes again is not read again."""
-        known = {name: seen.get(name) for name in (*SCALARS, *LISTS)}
-        key = (json.dumps(known, sort_keys=True), prompt)
-        if key not in self._by_rule:
-            if len(self._by_rule) >= REMEMBERED:
-                self._by_rule.clear()
-            params, said = self.params, extract(prompt)
-            self._by_rule[key] = _Rules(
-                rewards.attribute_match({name: seen.get(name) for name in SCALARS}, said),
-                rewards.mean_jaccard({name: seen.get(name) for name in LISTS}, said),
-                rewards.temporal_structure(prompt),
-                rewards.pose_cues(prompt, seen),
-                rewards.length_score(self.count_tokens(prompt), params.budget, params.alpha, params.excess),
-            )
-        return self._by_rule[key]
+        known = [
+            json.dumps({name: one.get(name) for name in (*SCALARS, *LISTS)}, sort_keys=True) for one in seen
+        ]
+        asked = list(zip(known, prompts, strict=True))
+        new = {pair: place for place, pair in enumerate(asked) if pair not in self._by_rule}
+        if len(self._by_rule) + len(new) > REMEMBERED:
+            self._by_rule.clear()
+            new = {pair: place for place, pair in enumerate(asked)}
+        pairs = list(new)
 
-    def _one(self, seen: Mapping[str, Any], prompt: str, verdict: Verdict) -> Graded:
+        def read(rows: Sequence[int]) -> list[list[float | None]]:
+            return [list(astuple(self._read(seen[new[pairs[i]]], pairs[i][1]))) for i in rows]
+
+        if self._memory is None:
+            made = read(range(len(pairs)))
+        else:
+            made = self._memory.through([self._memory.key("rules", *pair) for pair in pairs], read)
+        self._by_rule.update({pair: _Rules(*values) for pair, values in zip(pairs, made, strict=True)})
+        return [self._by_rule[pair] for pair in asked]
+
+    def _read(self, seen: Mapping[str, Any], prompt: str) -> _Rules:
+        params, said = self.params, extract(prompt)
+        return _Rules(
+            rewards.attribute_match({name: seen.get(name) for name in SCALARS}, said),
+            rewards.mean_jaccard({name: seen.get(name) for name in LISTS}, said),
+            rewards.temporal_structure(prompt),
+            rewards.pose_cues(prompt, seen),
+            rewards.length_score(self.count_tokens(prompt), params.budget, params.alpha, params.excess),
+        )
+
+    def _one(self, rules: _Rules, verdict: Verdict) -> Graded:
         params, told = self.params, verdict.criteria
         numbers = [*told.values(), verdict.inst, *([verdict.time] if self.judged_time else [])]
         for number in numbers:
             if rewards.is_scorable(number) and not 0 <= float(number or 0.0) <= 1:
                 self.clamped += 1
-        rules = self._rules(seen, prompt)
         judged = rewards.judge_score(told, params.criteria.model_dump())
         terms = {
             "img": rewards.image_faithfulness(
@@ -178,9 +229,15 @@ class Scorer:
             sample=sample,
             seed=derive(seed, "answers") % 2**31,
         )
-        graded = self.grade(seen, instructions, texts, pool.images[rows])
+        return self.outcome(pool, cases, texts)
+
+    def outcome(self, pool: Pool, cases: Sequence[Case], texts: Sequence[str]) -> Outcome:
+        """Texts that answer cases of a pool, graded."""
+        rows = [case.row for case in cases]
+        seen = [pool.attributes[row] for row in rows]
+        graded = self.grade(seen, [case.instruction.text for case in cases], texts, pool.images[rows])
         return Outcome(
-            texts,
+            list(texts),
             np.array([math.nan if one.reward is None else one.reward for one in graded]),
             [one.terms for one in graded],
             np.array([actions(t) == [case.instruction.action] for t, case in zip(texts, cases, strict=True)]),
@@ -246,7 +303,22 @@ def measure(scorer: Scorer, enhancer: Enhancer, pool: Pool, count: int, seed: in
     """
     cases = held_out_cases(pool, count, seed)
     greedy = scorer.answers(enhancer, pool, cases, sample=False, seed=seed)
-    sampled = scorer.answers(enhancer, pool, cases, sample=True, seed=seed)
+    return _measured(cases, greedy, scorer.answers(enhancer, pool, cases, sample=True, seed=seed))
+
+
+def measure_texts(
+    scorer: Scorer, texts: Mapping[str, Sequence[str]], pool: Pool, count: int, seed: int
+) -> Measured | None:
+    """What `measure` gave an enhancer that answered these cases with `texts` ("greedy", "sampled"), graded by
+    this scorer; None where the texts are not of as many cases."""
+    cases = held_out_cases(pool, count, seed)
+    if any(len(texts.get(name, ())) != len(cases) for name in ("greedy", "sampled")):
+        return None
+    greedy = scorer.outcome(pool, cases, texts["greedy"])
+    return _measured(cases, greedy, scorer.outcome(pool, cases, texts["sampled"]))
+
+
+def _measured(cases: Sequence[Case], greedy: Outcome, sampled: Outcome) -> Measured:
     samples = [
         {
             "instruction": case.instruction.text,

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from components.enhancer.model import Enhancer
 
 STAGE = "enhancer_sft"
+ANSWERS = "answers.json"
+"""The held-out cases' texts, greedy and sampled, in the cases' order: GRPO's gain is measured from them."""
 MAX_LENGTH = 256
 HISTORY = {
     "loss": "loss",
@@ -58,42 +60,61 @@ def train(
     Returns:
         the trained model and the rows of its history.
     """
+    from components.enhancer import adapters, ranks
+    from components.enhancer.model import Enhancer
+    from components.enhancer.training import history_rows
+
+    if params.ranks.count > 1:
+        rows = ranks.run(ranks.Job(STAGE, params.model_dump(mode="json"), seed, str(work), stop_after), pool)
+        start = untrained(params, seed)
+        return ranks.result(work, start), rows
+    trainer, processor = trained(pool, params, seed, work, stop_after)
+    model = adapters.whole(trainer.model).eval()
+    return Enhancer(model, processor), history_rows(trainer.state.log_history, HISTORY)
+
+
+def untrained(params: EnhancerSftParams, seed: int) -> Enhancer:
+    """The model before its first step: fresh weights, or a published language model's with a fresh tower."""
+    from components.enhancer.model import Enhancer, build_model, build_processor
+    from components.enhancer.pairs import tokenizer_texts
+
+    seed_everything(derive(seed, STAGE, "weights"))
+    if params.model.base is not None:
+        from components.enhancer import language_base
+
+        return language_base.build(language_base.located(params.model.base), params.model)
+    processor = build_processor(tokenizer_texts(params.targets, seed), params.model.vocabulary)
+    return Enhancer(build_model(processor, params.model), processor)
+
+
+def trained(
+    pool: Pool, params: EnhancerSftParams, seed: int, work: Path, stop_after: int | None
+) -> tuple[Any, Any]:
+    """The trainer after its work in this process (a rank of several, or the only one), and the processor."""
     from trl import SFTConfig, SFTTrainer
 
+    from components.enhancer import adapters, ranks
     from components.enhancer import pairs as pairing
-    from components.enhancer.model import Enhancer, build_model, build_processor
-    from components.enhancer.training import (
-        SayProgress,
-        StopAfter,
-        drop_printer,
-        history_rows,
-        last_checkpoint,
-        quiet,
-    )
+    from components.enhancer.model import Enhancer
+    from components.enhancer.training import SayProgress, StopAfter, drop_printer, last_checkpoint, quiet
 
     single_thread()
     quiet()
     pairs = pairing.training_pairs(pool, params.steps * params.batch, params.targets, seed)
-    seed_everything(derive(seed, STAGE, "weights"))
-    if params.model.base is None:
-        processor = build_processor(pairing.tokenizer_texts(params.targets, seed), params.model.vocabulary)
-        model = build_model(processor, params.model)
-    else:
-        from components.enhancer import language_base
-
-        based = language_base.build(Path(params.model.base), params.model)
-        processor, model = based.processor, based.model
+    start = untrained(params, seed)
+    processor, model = start.processor, start.model
     checkpoint = last_checkpoint(work)
-    if checkpoint is not None:
+    if checkpoint is not None and ranks.reads_weights(checkpoint):
         # Trainer would load none of Qwen2-VL's saved keys on resuming, with a warning only: load them here.
         model = Enhancer.load(checkpoint, processor).model
         for each in (model.config, *(getattr(model.config, name) for name in model.config.sub_configs)):
             each.dtype = None  # from_pretrained notes it; a model that was built has none: equal bytes
+    if checkpoint is not None:
         say(f"enhancer SFT: goes on from {checkpoint.name}")
     config = SFTConfig(
         output_dir=str(work),
         max_steps=params.steps,
-        per_device_train_batch_size=params.batch,
+        per_device_train_batch_size=params.batch // params.ranks.count,
         learning_rate=params.learning_rate,
         lr_scheduler_type="cosine",
         warmup_steps=params.warmup,
@@ -114,6 +135,7 @@ def train(
         dataloader_num_workers=1,  # pictures are prepared beside the step; the order and the bytes stay
         report_to="none",
         disable_tqdm=True,
+        **ranks.settings(params.ranks),
     )
     trainer = SFTTrainer(
         model=model,
@@ -121,27 +143,31 @@ def train(
         train_dataset=pair_dataset(pool, pairs),
         processing_class=processor,
         callbacks=[SayProgress("enhancer SFT", ("loss", "mean_token_accuracy")), StopAfter(stop_after)],
+        peft_config=adapters.config_of(params.lora, fresh_vision=True),
     )
     drop_printer(trainer)
+    if checkpoint is not None and (checkpoint / adapters.WEIGHTS).exists():
+        adapters.take_up(trainer.model, checkpoint)
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    return Enhancer(trainer.model.eval(), processor), history_rows(trainer.state.log_history, HISTORY)
+    return trainer, processor
 
 
-def base_digest(base: Path) -> str:
+def base_digest(base: str) -> str:
     """SHA-256 of a language model's file or folder: other weights are another training.
 
     Raises:
         InputError: it is missing.
     """
     from components.core.files import digest_file, digest_tree
-    from components.core.paths import require
+    from components.enhancer.language_base import located
 
-    require(base, "a download of SmolLM2-135M")
-    return digest_file(base) if base.is_file() else digest_tree(base)
+    path = located(base)
+    return digest_file(path) if path.is_file() else digest_tree(path)
 
 
 def run(params: EnhancerSftParams, workspace: Workspace, seed: int) -> None:
-    """Writes artifacts/enhancer_sft: model/, config.json, metrics.json, history.jsonl, samples.json."""
+    """Writes artifacts/enhancer_sft: model/, config.json, metrics.json, history.jsonl, samples.json,
+    answers.json."""
     from components.enhancer import data
     from components.enhancer.enhance import pack
     from components.enhancer.scoring import Scorer, measure
@@ -152,7 +178,7 @@ def run(params: EnhancerSftParams, workspace: Workspace, seed: int) -> None:
     say(f"enhancer SFT: {len(pool)} pictures, {int(pool.clips.sum())} of them of curated clips")
     inputs = data.inputs(workspace)
     if params.model.base is not None:
-        inputs.append(base_digest(Path(params.model.base)))
+        inputs.append(base_digest(params.model.base))
     work = workspace.state(STAGE, content_key(STAGE, params, seed, inputs))
     with mirrored(work, f"{STAGE}/{work.name}", newest_snapshot):
         enhancer, history = train(pool, params, seed, work)
@@ -162,6 +188,7 @@ def run(params: EnhancerSftParams, workspace: Workspace, seed: int) -> None:
     pack(out / "model", workspace.artifacts("perception", "attributes"))
     write_history(out / "history.jsonl", history)
     write_json(out / "samples.json", measured.samples)
+    write_json(out / ANSWERS, {"greedy": measured.greedy.texts, "sampled": measured.sampled.texts})
     write_json(out / "config.json", {"targets": params.targets, "seed": seed, "held_out": params.held_out})
     losses = [row["loss"] for row in history if "loss" in row]
     write_json(out / "metrics.json", measured.metrics | ({"loss": losses[-1]} if losses else {}))

@@ -56,7 +56,8 @@ def sweep(
         InputError: the SFT model or an upstream artifact is missing.
     """
     from components.enhancer import data
-    from components.enhancer.grpo import figures, held_out_figures, lasting, train
+    from components.enhancer.comparison import figures, held_out_figures
+    from components.enhancer.grpo import lasting, train
     from components.enhancer.held_out import open_judge
     from components.enhancer.model import Enhancer
     from components.enhancer.scoring import Scorer, measure

@@ -18,7 +18,14 @@ from components.core.params import Params
 from components.core.progress import say
 from components.storage.mirror import Snapshot
 
-NEEDED = ("trainer_state.json", "model.safetensors", "optimizer.pt", "scheduler.pt", "rng_state.pth")
+NEEDED: dict[str, tuple[str, ...]] = {
+    "state": ("trainer_state.json",),
+    "weights": ("model.safetensors", "adapter_model.safetensors"),
+    "optimizer": ("optimizer.pt", "latest"),
+    "schedule": ("scheduler.pt",),
+    "random numbers": ("rng_state.pth", "rng_state_0.pth"),
+}
+"""What a whole checkpoint has: one file of each row (the second of several where DeepSpeed or LoRA wrote)."""
 SAY_EVERY = 50
 ROOMS = Path(__file__).parents[1]
 SOURCES = (
@@ -41,7 +48,7 @@ def last_checkpoint(work: Path) -> Path | None:
     """The newest whole checkpoint below `work`; one that an interruption left incomplete does not count."""
     found = []
     for path in work.glob("checkpoint-*"):
-        if all((path / name).is_file() for name in NEEDED):
+        if all(any((path / name).is_file() for name in names) for names in NEEDED.values()):
             try:
                 state = json.loads((path / "trainer_state.json").read_text(encoding="utf-8"))
             except json.JSONDecodeError:

@@ -9,6 +9,7 @@ from components.core.files import read_json, read_jsonl, read_parquet
 from components.core.paths import Workspace
 from components.evaluation.catalogue import CATALOGUE, GROUPS, ROWS, entry
 from components.evaluation.report import figures, insight
+from components.evaluation.report.gain import gain
 from components.evaluation.report.media import data_uri, thumbnail
 
 HEADLINES = (
@@ -249,6 +250,7 @@ def evaluation(workspace: Workspace) -> dict[str, Any] | None:
         "comparison": _comparison(content.get("rows", [])),
         "people": _people(folder, content.get("items", []), read_json(traces) if traces.exists() else []),
         "enhancer": _enhancer(folder),
+        "gain": gain(workspace),
         "official": _official(content.get("official")),
         "insight": insight.sections(workspace, content),
     }

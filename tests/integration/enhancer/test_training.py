@@ -117,6 +117,43 @@ def test_measure_gives_figures_for_both_ways_of_decoding(pool: Pool, trained: Pa
     assert held_out_cases(pool, 4, 1) == held_out_cases(pool, 4, 1)
 
 
+def test_kept_texts_measure_like_the_model_that_wrote_them(pool: Pool, trained: Path) -> None:
+    from components.enhancer.model import Enhancer
+    from components.enhancer.scoring import measure_texts
+
+    measured = measure(scorer(), Enhancer.load(trained), pool, 4, 1)
+    texts = {"greedy": measured.greedy.texts, "sampled": measured.sampled.texts}
+    again = measure_texts(scorer(), texts, pool, 4, 1)
+    assert again is not None
+    assert (again.metrics, again.samples) == (measured.metrics, measured.samples)
+    assert measure_texts(scorer(), texts, pool, 5, 1) is None
+
+
+def test_low_rank_updates_are_resumed_and_merged(pool: Pool, trained: Path, tmp_path: Path) -> None:
+    from safetensors.torch import load_file
+
+    from components.enhancer.params import LoraParams
+
+    lora = {"lora": LoraParams(rank=4)}
+    for name, run in (
+        ("sft", lambda work, stop: sft.train(pool, SFT.model_copy(update=lora), 5, work, stop)),
+        ("grpo", lambda w, s: grpo.train(trained, pool, scorer(), GRPO.model_copy(update=lora), 5, w, s)),
+    ):
+        enhancer, whole = run(tmp_path / name / "a", None)
+        enhancer.save(tmp_path / name / "whole")
+        run(tmp_path / name / "b", 2)
+        resumed, rows = run(tmp_path / name / "b", None)
+        resumed.save(tmp_path / name / "resumed")
+        assert rows == whole, name
+        files = [tmp_path / name / one / "model.safetensors" for one in ("whole", "resumed")]
+        assert digest_file(files[0]) == digest_file(files[1]), name
+        before, after = load_file(trained / "model.safetensors"), load_file(files[0])
+        assert set(before) == set(after), "merged: no trace of the updates is left"
+        if name == "grpo":
+            moved = {key for key in before if not bool((before[key] == after[key]).all())}
+            assert moved and all("_proj" in key and "visual" not in key for key in moved)
+
+
 def test_the_watch_changes_no_weight_and_survives_an_interruption(
     pool: Pool, trained: Path, tmp_path: Path
 ) -> None:
@@ -142,6 +179,7 @@ def test_the_watch_changes_no_weight_and_survives_an_interruption(
         tmp_path / "watched" / "model.safetensors"
     )
     assert [row["step"] for row in whole.looks] == [0, 1, 2, 3]
+    assert whole.enhancer is not None and whole.enhancer.model is watched.model, "it looks at what is trained"
     grpo.train(trained, pool, scorer(), GRPO, 5, tmp_path / "c", stop_after=2, watch=watch(tmp_path / "c"))
     again = watch(tmp_path / "c")
     grpo.train(trained, pool, scorer(), GRPO, 5, tmp_path / "c", watch=again)

@@ -289,6 +289,18 @@ def test_a_stall_is_given_up_and_retried(tmp_path: Path) -> None:
     assert [row[0] for row in rows(tmp_path)] == ["failed", "answered"]
 
 
+@pytest.mark.slow
+def test_a_stall_of_thirty_seconds_with_the_default_patience(tmp_path: Path) -> None:
+    """Given up after the default 30 s and retried; the other question does not wait for it."""
+    script = lambda number, seen: {"kind": "stall", "seconds": 60} if number == 0 else GOOD  # noqa: E731
+    with GeminiServer(script) as server:
+        begin = time.monotonic()
+        outcomes, _ = asked(server, tmp_path, 2, timeout_s=ServiceParams().timeout_s)
+        assert [one.status for one in outcomes] == ["answered"] * 2
+        assert time.monotonic() - begin >= ServiceParams().timeout_s == 30
+    assert [row[0] for row in rows(tmp_path)] == ["answered", "failed", "answered"]
+
+
 def test_connection_refused(tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

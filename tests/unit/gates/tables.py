@@ -90,6 +90,15 @@ def fill(workspace: Workspace) -> None:
     write_json(workspace.artifacts("train_stage2", "metrics.json"), {"validation_loss_ratio": 0.3})
     write_json(
         workspace.artifacts("enhancer_grpo", "metrics.json"),
-        {"action_kept": 0.95, "reward_gain": 0.2, "well_formed": 1.0},
+        {
+            "sft_action_kept": 0.96,
+            "action_kept": 0.95,
+            "reward_gain": 0.2,
+            "well_formed": 1.0,
+            "held_out_judge_gain": 0.1,
+            "ended_early": 0.0,
+            "distinct_bigrams_kept": 0.95,
+            "distinct_texts_kept": 1.0,
+        },
     )
     write_json(workspace.artifacts("evaluation", "metrics.json"), evaluation())

@@ -46,7 +46,7 @@ def test_a_lost_machines_training_goes_on_elsewhere(
         run(params, workspace, 7)
     capfd.readouterr()
     run(params, elsewhere, 7)
-    assert "goes on from step-0000" in capfd.readouterr().err
+    assert "goes on from step-000" in capfd.readouterr().err
     names = ("transformer/diffusion_pytorch_model.safetensors", "history.jsonl", "metrics.json")
     for name in names:
         moved, whole = (digest_file(each.artifacts("train_stage1", name)) for each in (elsewhere, straight))

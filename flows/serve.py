@@ -164,7 +164,13 @@ class Service:
             return False
         newest = await self._newest(run.deployment_id)
         later = newest.start_time if newest and newest.id != run.id else None
-        return later is None or later <= begun
+        return (later is None or later <= begun) and not await self._asked_to_end(run)
+
+    async def _asked_to_end(self, run: FlowRun) -> bool:
+        """Whether it was cancelled: an engine ended by a signal reports a crash before the runner speaks."""
+        states = sorted(await self.client.read_flow_run_states(run.id), key=lambda state: state.timestamp)
+        ends = [state.type for state in states if state.type in (StateType.RUNNING, StateType.CANCELLING)]
+        return bool(ends) and ends[-1] == StateType.CANCELLING
 
     # Stop
 

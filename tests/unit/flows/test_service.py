@@ -46,6 +46,7 @@ class Table:
     def __init__(self, *runs: FlowRun, tags: list[str] | None = None) -> None:
         self.runs = list(runs)
         self.made: list[dict[str, Any]] = []
+        self.states: dict[uuid.UUID, list[State]] = {}
         self.deployment = None if tags is None else SimpleNamespace(id=OFTEN, tags=tags, paused=True)
 
     async def read_flow_runs(self, flow_run_filter: Any, sort: Any, limit: int) -> list[FlowRun]:
@@ -66,6 +67,9 @@ class Table:
     async def set_flow_run_state(self, run_id: uuid.UUID, state: State, force: bool) -> None:
         assert force
         (await self.read_flow_run(run_id)).state = state
+
+    async def read_flow_run_states(self, run_id: uuid.UUID) -> list[State]:
+        return self.states.get(run_id, [])
 
     async def read_deployment_by_name(self, name: str) -> Any:
         if self.deployment is None:
@@ -140,6 +144,15 @@ def test_a_killed_run_is_left_after_too_many_times_or_when_overtaken(tmp_path: P
     table = Table(run(Crashed(), 9 * 24 * 60, 1))
     with_service(tmp_path, table, Service.resume_crashed)
     assert names(table) == ["Crashed"]
+
+
+def test_a_cancelled_run_whose_engine_reports_a_crash_is_not_taken_up(tmp_path: Path) -> None:
+    cancelled, again = run(Crashed(), 5, 1), run(Crashed(), 4, 2)
+    table = Table(cancelled, again)
+    asked = [Running(), State(type=StateType.CANCELLING), Crashed()]
+    table.states = {cancelled.id: asked, again.id: [*asked, Running(), Crashed()]}
+    with_service(tmp_path, table, Service.resume_crashed)
+    assert names(table) == ["Crashed", "Resuming"]
 
 
 def test_of_several_due_runs_the_newest_is_left(tmp_path: Path) -> None:

@@ -124,17 +124,18 @@ class Encoders:
     def pictures(self, latents: Tensor) -> NDArray[np.uint8]:
         """Frames (4(F-1)+1,S,S,3) uint8 of latents (C,F,h,w), in parts, so that memory does not grow with F.
 
-        The small VAE's decoder looks back `decoder_depth` latents: each part begins so much earlier, and what
-        that makes is thrown away. An official VAE decodes frame by frame by itself.
+        The small VAE's decoder looks as far as its `reach`: each part begins and ends so much further out,
+        and what that makes is thrown away. An official VAE decodes frame by frame by itself.
         """
-        back = getattr(self.vae.config, "decoder_depth", None)
-        size = latents.shape[1] if back is None else DECODED_AT_ONCE
+        back, ahead = getattr(self.vae, "reach", (0, 0))
+        size = DECODED_AT_ONCE if hasattr(self.vae, "reach") else latents.shape[1]
         latents = latents.to(device=self.vae.device, dtype=self.vae.dtype)
         made = []
         for begin in range(0, latents.shape[1], size):
-            first = max(0, begin - (back or 0))
-            video = self.vae.decode(latents[None, :, first : begin + size]).sample[0]
-            new = video[:, (begin - first) * TIME - (TIME - 1) if begin else 0 :].float().cpu().clamp(-1, 1)
+            first, last = max(0, begin - back), min(begin + size, latents.shape[1])
+            video = self.vae.decode(latents[None, :, first : last + ahead]).sample[0]
+            start = (begin - first) * TIME - (TIME - 1) if begin else 0
+            new = video[:, start : (last - first - 1) * TIME + 1].float().cpu().clamp(-1, 1)
             made.append(((new + 1) * 127.5).round().to(torch.uint8).permute(1, 2, 3, 0).contiguous().numpy())
         return made[0] if len(made) == 1 else np.concatenate(made)
 

@@ -41,6 +41,9 @@ class VaeParams(LoopParams):
     width: int = Field(96, ge=8, multiple_of=8, description="Width of the convolutional residuals.")
     encoder_depth: int = Field(1, ge=0, description="Residual blocks of the encoder.")
     decoder_depth: int = Field(2, ge=0, description="Residual blocks of the decoder.")
+    smoothing: float = Field(
+        0.05, ge=0, description="Jumps between latents below about this are smoothed when decoded; 0: none."
+    )
     frames: int = Field(17, ge=1, description="Frames of a training sample, 4k+1.")
     steps: int = Field(
         100, ge=0, description="Optimizer steps of the residuals, after the principal components."

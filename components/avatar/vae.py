@@ -62,11 +62,17 @@ class PatchVAE(ModelMixin, ConfigMixin):
     Args:
         channels: latent channels.
         width, encoder_depth, decoder_depth: size of the convolutional residuals.
+        smoothing: limit of `smooth_seams` on what is decoded, in units of the picture; 0: off.
     """
 
     @register_to_config
     def __init__(
-        self, channels: int = 192, width: int = 96, encoder_depth: int = 1, decoder_depth: int = 2
+        self,
+        channels: int = 192,
+        width: int = 96,
+        encoder_depth: int = 1,
+        decoder_depth: int = 2,
+        smoothing: float = 0.05,
     ) -> None:
         super().__init__()
         patch = 3 * TIME * SPACE * SPACE
@@ -93,6 +99,12 @@ class PatchVAE(ModelMixin, ConfigMixin):
         self.synthesis.weight.copy_(basis.T[..., None, None, None])
         self.synthesis.bias.copy_(mean)
 
+    @property
+    def reach(self) -> tuple[int, int]:
+        """Latents before and after its own that a latent's frames depend on."""
+        smoothed = int(self.config.smoothing > 0)
+        return self.config.decoder_depth + smoothed, smoothed
+
     def moments(self, video: Tensor) -> Tensor:
         """Mean and log-variance (B, 2·channels, k+1, H/8, W/8)."""
         patches = patchify(video)
@@ -111,6 +123,8 @@ class PatchVAE(ModelMixin, ConfigMixin):
     def decode(self, latents: Tensor, return_dict: bool = True) -> DecoderOutput | tuple:
         """Video (B,3,4k+1,H,W), not clamped, of latents (B,channels,k+1,h,w)."""
         video = unpatchify(self.synthesis(latents) + self.decoder(latents / self.scale.view(-1, 1, 1, 1)))
+        if self.config.smoothing:
+            video = smooth_seams(video, self.config.smoothing)
         return DecoderOutput(sample=video) if return_dict else (video,)
 
     def forward(self, video: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -147,6 +161,30 @@ def unpatchify(patches: Tensor) -> Tensor:
     split = patches.reshape(batch, 3, TIME, SPACE, SPACE, frames, height, width)
     video = split.permute(0, 1, 5, 2, 6, 3, 7, 4)
     return video.reshape(batch, 3, frames * TIME, height * SPACE, width * SPACE)[:, :, TIME - 1 :]
+
+
+def smooth_seams(video: Tensor, limit: float) -> Tensor:
+    """Takes the jumps between latents' frames out of a decoded video (B,C,4k+1,H,W).
+
+    Each latent's four frames are coded by themselves, so what the code leaves out changes every fourth frame:
+    a trembling of still parts that the eye sees at once. A video codec's deblocking filter, in time: what a
+    seam's change has beyond the mean of the changes before and after it is shared out between the two fours,
+    linearly, unless it is large against `limit`, for then it is motion: `a ← a / (1 + (a/limit)²)`.
+    """
+    count = video.shape[2]
+    if count <= TIME:
+        return video
+    starts = torch.arange(1, count, TIME, device=video.device)
+    changes = video.diff(dim=2)
+    following = changes[:, :, starts]
+    # The first frame stands alone: there is no change before it.
+    leading = torch.cat([following[:, :, :1], changes[:, :, starts[1:] - 2]], 2)
+    jump = changes[:, :, starts - 1] - (leading + following) / 2
+    half = (jump / (1 + (jump / limit).square()) / 2).unsqueeze(3)
+    ramp = torch.linspace(0, 1, TIME, device=video.device, dtype=video.dtype).view(TIME, 1, 1)
+    fours = video[:, :, 1:].unflatten(2, (-1, TIME)) - half * ramp.flip(0)
+    fours = torch.cat([fours[:, :, :-1] + half[:, :, 1:] * ramp, fours[:, :, -1:]], 2)
+    return torch.cat([video[:, :, :1], fours.flatten(2, 3)], 2)
 
 
 def leading_components(covariance: Tensor, channels: int) -> Tensor:

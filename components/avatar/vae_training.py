@@ -74,7 +74,7 @@ class VaeTask:
 
         self.settings, self.seed = settings, seed
         self.module: PatchVAE = PatchVAE(
-            settings["channels"], settings["width"], settings["encoder_depth"], settings["decoder_depth"]
+            *(settings[name] for name in ("channels", "width", "encoder_depth", "decoder_depth", "smoothing"))
         )
         self.train: list[tuple[str, Tensor, Tensor]] = []
         self.held: list[tuple[str, Tensor, Tensor]] = []

@@ -5,13 +5,20 @@ from __future__ import annotations
 import pytest
 import torch
 
-from components.avatar.vae import PatchVAE, check_frames, leading_components, patchify, unpatchify
+from components.avatar.vae import (
+    PatchVAE,
+    check_frames,
+    leading_components,
+    patchify,
+    smooth_seams,
+    unpatchify,
+)
 
 
-def opened(channels=8):
+def opened(channels=8, smoothing=0.05):
     """A small VAE whose residuals are not zero."""
     torch.manual_seed(0)
-    vae = PatchVAE(channels, 8, 1, 2).eval()
+    vae = PatchVAE(channels, 8, 1, 2, smoothing).eval()
     for stack in (vae.encoder, vae.decoder):
         torch.nn.init.normal_(stack.leave.weight, std=0.1)
     return vae
@@ -40,7 +47,7 @@ def test_odd_sides_are_refused():
 
 
 def test_a_latent_does_not_know_the_future():
-    vae = opened()
+    vae = opened(smoothing=0.0)
     video = torch.randn(1, 3, 13, 16, 16)
     changed = video.clone()
     changed[:, :, 9:] += 1
@@ -59,13 +66,50 @@ def test_all_components_reconstruct_and_the_linear_path_is_frozen():
     patches = torch.randn(3000, 768, dtype=torch.float64) * torch.linspace(2, 0.1, 768, dtype=torch.float64)
     basis = leading_components(patches.T @ patches / len(patches), 768)
     torch.testing.assert_close(basis @ basis.T, torch.eye(768), atol=1e-4, rtol=0)
-    vae = PatchVAE(768, 8, 0, 0)
+    vae = PatchVAE(768, 8, 0, 0, smoothing=0.0)
     vae.set_linear_path(torch.full((768,), 0.1), basis, torch.ones(768))
     video = torch.rand(1, 3, 5, 16, 16) * 2 - 1
     with torch.no_grad():
         made = vae.decode(vae.encode(video).latent_dist.mode()).sample
     torch.testing.assert_close(made, video, atol=1e-3, rtol=0)
     assert not any(t.requires_grad for t in (*vae.analysis.parameters(), *vae.synthesis.parameters()))
+
+
+def track(values):
+    """A video (1,1,T,1,1) of these brightnesses."""
+    return torch.tensor(values, dtype=torch.float64).view(1, 1, -1, 1, 1)
+
+
+def test_a_seam_s_jump_is_shared_out_between_the_fours():
+    # One step of 0.3 where the latent changes; against a limit of 1000 all of it counts as coding noise:
+    # half is taken from each side and fades over its four frames.
+    video = track([0.0] * 5 + [0.3] * 4)
+    made = smooth_seams(video, 1000.0).flatten().tolist()
+    assert made == pytest.approx([0, 0, 0.05, 0.1, 0.15, 0.15, 0.2, 0.25, 0.3], abs=1e-6)
+
+
+def test_a_large_change_at_a_seam_is_motion_and_stays():
+    video = track([0.0] * 5 + [1.0] * 4)
+    # a / (1 + (a/limit)²) of a = 1 and limit 0.05 is 1/401.
+    made = smooth_seams(video, 0.05)
+    assert (made - video).abs().max() == pytest.approx(0.5 / 401, rel=1e-6)
+
+
+def test_even_motion_and_pictures_are_left_alone():
+    moving = track([0.02 * i for i in range(13)])
+    torch.testing.assert_close(smooth_seams(moving, 0.05), moving)
+    assert torch.equal(smooth_seams(track([0.4]), 0.05), track([0.4]))
+
+
+def test_smoothing_reaches_one_latent_back():
+    vae = opened()
+    latents = torch.randn(1, 8, 4, 2, 2)
+    later = latents.clone()
+    later[:, :, 3] += 1
+    with torch.no_grad():
+        before, after = vae.decode(latents).sample, vae.decode(later).sample
+    assert torch.equal(before[:, :, :5], after[:, :, :5])
+    assert not torch.equal(before[:, :, 5:9], after[:, :, 5:9])
 
 
 def test_leading_components_of_a_known_covariance():

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from components.avatar.moments import told
 from components.avatar.vae import TIME
 from components.core.errors import InputError
 from components.core.files import read_json, read_parquet, write_bytes
@@ -130,27 +131,34 @@ class LatentClips:
         samples = read_shard(self.folder / "shards" / shard)
         return {each.key: load(each.parts["safetensors"]) for each in samples if each.key in wanted}
 
-    def window(self, index: int, start: int, length: int, reference: int, margin: int) -> dict[str, Any]:
+    def window(
+        self, index: int, start: int, length: int, reference: int, margin: int, plain: bool = False
+    ) -> dict[str, Any]:
         """One training window: latents (C,F,h,w), reference (C,1,h,w), tokens (M,D), text (L,D),
-        regions (R,F,h,w), audio (4F+2·margin, A)."""
+        regions (R,F,h,w), audio (4F+2·margin, A). plain: the text tells the action without the caption."""
         tensors = self.clip(index)
+        pair = told(tensors["moments"][start : start + length].tolist())
+        texts = tensors["texts"]
         return {
             "clip_id": self.clip_id(index),
             "latents": tensors["latents"][start : start + length].transpose(0, 1).float(),
             "reference": tensors["references"][reference].unsqueeze(1).float(),
             "image_tokens": tensors["reference_tokens"][reference].float(),
-            "text": tensors["text"].float(),
+            "text": texts[min(2 * pair + plain, len(texts) - 1)].float(),
             "regions": tensors["regions"][start : start + length].transpose(0, 1),
             "audio": audio_window(tensors["audio"], start, length, margin),
         }
 
-    def draw(self, seed: int, step: int, place: int, length: int, margin: int) -> dict[str, Any]:
-        """The window at a place of a step's batch."""
+    def draw(
+        self, seed: int, step: int, place: int, length: int, margin: int, plain_text: float = 0.0
+    ) -> dict[str, Any]:
+        """The window at a place of a step's batch; plain_text: how often its text has no caption."""
         rng = np.random.default_rng(derive(seed, "window", step, place))
         index = int(rng.integers(len(self)))
         start = int(rng.integers(int(self.table.iloc[index]["frames"]) - length + 1))
         reference = int(rng.integers(len(self.clip(index)["references"])))
-        return self.window(index, start, length, reference, margin)
+        plain = bool(rng.random() < plain_text)
+        return self.window(index, start, length, reference, margin, plain)
 
 
 def usable(

@@ -6,12 +6,15 @@ parameters, so an interrupted or repeated stage computes only what is missing.
 
 from __future__ import annotations
 
+import json
 import os
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from components.avatar.moments import moment_texts
 from components.avatar.params import EncodeParams
 from components.avatar.pipeline_files import STATISTICS
 from components.core.errors import InputError
@@ -36,6 +39,16 @@ if TYPE_CHECKING:
     from components.avatar.clips import CuratedClip
     from components.avatar.encoders import Encoders
 
+
+@dataclass(frozen=True)
+class Told:
+    """What annotation says of a clip. Without a caption, the text serves for all of it."""
+
+    text: str
+    caption: str = ""
+    actions: tuple[dict[str, Any], ...] = ()
+
+
 TENSORS, FACTS = "safetensors", "json"
 SPREAD_FLOOR = 0.25
 """A cell's spread is at least this share of its channel's: static background is not blown up."""
@@ -53,7 +66,8 @@ def run(params: EncodeParams, workspace: Workspace, seed: int) -> None:
     out = workspace.artifacts("encode")
     shards = list_shards(require(workspace.artifacts("curate", "shards"), "syncdreamer stage curate"))
     texts = _texts(
-        require(workspace.artifacts("annotate", "annotations.parquet"), "syncdreamer stage annotate")
+        require(workspace.artifacts("annotate", "annotations.parquet"), "syncdreamer stage annotate"),
+        params.moments,
     )
     weights = _official(params)
     folders = encoder_folders(workspace, weights)
@@ -130,11 +144,18 @@ def _key(*parts: Any) -> str:
     return hashlib.sha256(to_json(parts, indent=None).encode()).hexdigest()[:16]
 
 
-def _texts(path: Path) -> dict[str, str]:
+def _texts(path: Path, moments: bool) -> dict[str, Told]:
     table = read_parquet(path)
-    if not {"clip_id", "text"} <= set(table.columns):
-        raise InputError(f"{path} has no columns clip_id and text")
-    return dict(zip(table["clip_id"], table["text"].fillna(""), strict=True))
+    wanted = ["clip_id", "text"] + (["caption", "actions"] if moments else [])
+    missing = [name for name in wanted if name not in table.columns]
+    if missing:
+        raise InputError(f"{path} has no column {missing[0]}")
+    if not moments:
+        return {row.clip_id: Told(row.text or "") for row in table.itertuples()}
+    return {
+        row.clip_id: Told(row.text or "", row.caption or "", tuple(json.loads(row.actions or "[]")))
+        for row in table.itertuples()
+    }
 
 
 def _prepare(folders: dict[str, Path], settings: dict[str, Any]) -> None:
@@ -148,7 +169,7 @@ def _prepare(folders: dict[str, Path], settings: dict[str, Any]) -> None:
 
 
 def _encode_part(
-    shard: Path, part: int, parts: int, texts: dict[str, str], references: int, cache: Path
+    shard: Path, part: int, parts: int, texts: dict[str, Told], references: int, cache: Path
 ) -> list[dict[str, Any]]:
     """Every parts-th clip of a shard; a clip that the cache holds is not decoded again."""
     from components.avatar.clips import read_clip
@@ -163,7 +184,7 @@ def _encode_part(
             raise InputError(
                 f"clip {sample.key} of {shard.name} has no annotation; run `syncdreamer stage annotate`"
             )
-        name = f"{sample.key}-{_key(text)}"
+        name = f"{sample.key}-{_key(asdict(text))}"
         if not (cache / f"{name}.{FACTS}").exists():
             assert _encoders is not None
             clip = framed(read_clip(sample), _encoders.settings.face_share)
@@ -175,12 +196,13 @@ def _encode_part(
 
 
 def encode_clip(
-    clip: CuratedClip, text: str, encoders: Encoders, references: int
+    clip: CuratedClip, text: Told, encoders: Encoders, references: int
 ) -> tuple[bytes, dict[str, Any]]:
     """A clip's tensors as safetensors bytes, and its row of the index.
 
     Tensors: latents (F,C,h,w) f16; references (R,C,h,w) f16 and reference_tokens (R,M,D) f16 of R frames,
-    evenly spaced; audio (4(F-1)+1, A) f32; text (text_tokens, D) f16; regions (F,5,h,w) u8.
+    evenly spaced; audio (4(F-1)+1, A) f32; texts (K, text_tokens, D) f16 and moments (F,) u8, each latent's
+    pair of texts (see `moments`; one text for all without); regions (F,5,h,w) u8.
     """
     import numpy as np
     from safetensors.numpy import save
@@ -195,13 +217,17 @@ def encode_clip(
     tokens = encoders.image_tokens(clip.frames[chosen], [clip.face(int(index)) for index in chosen])
     samples = clip.samples if clip.samples is not None else np.zeros(0, np.float32)
     audio = encoders.audio_features(samples, usable)
-    embedding, counts = encoders.text_embedding([text])
+    wordings, moments = [text.text], [0] * len(latents)
+    if text.caption:
+        wordings, moments = moment_texts(text.caption, text.actions, len(latents))
+    embedding, counts = encoders.text_embedding(wordings)
     tensors = {
         "latents": latents.astype(np.float16),
         "references": still.astype(np.float16),
         "reference_tokens": tokens.astype(np.float16),
         "audio": audio,
-        "text": embedding[0].astype(np.float16),
+        "texts": embedding.astype(np.float16),
+        "moments": np.array(moments, np.uint8),
         "regions": latent_regions(clip.regions[:usable], latents.shape[-1]),
     }
     facts = {
@@ -216,7 +242,7 @@ def encode_clip(
         "latent_max": float(f"{np.abs(latents).max():.6g}"),
         "finite": bool(np.isfinite(latents).all() and np.isfinite(audio).all()),
         "audio_frames": len(audio) if clip.samples is not None else 0,
-        "text_tokens": counts[0],
+        "text_tokens": max(counts),
     }
     return save({name: np.ascontiguousarray(value) for name, value in tensors.items()}), facts
 

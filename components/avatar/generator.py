@@ -84,7 +84,7 @@ def build(settings: dict[str, Any], data: LatentClips, audio: bool) -> Generator
     channels, side = example["latents"].shape[1], example["latents"].shape[-1]
     if side % settings["patch"]:
         raise InputError(f"latents of {side}×{side} cells do not divide into patches of {settings['patch']}")
-    text_tokens, text_dim = example["text"].shape
+    text_tokens, text_dim = example["texts"].shape[1:]
     audio_dim = example["audio"].shape[1] if audio else None
     if settings["backbone"]:
         transformer = pretrained(settings, channels, text_dim, audio_dim)
@@ -157,7 +157,11 @@ class GeneratorTask:
         count = settings["per_rank"]
         windows, draws = [], []
         for place in range(rank * count, (rank + 1) * count):
-            windows.append(self.data.draw(self.seed, step, place, settings["window"], self.margin))
+            windows.append(
+                self.data.draw(
+                    self.seed, step, place, settings["window"], self.margin, settings["plain_text"]
+                )
+            )
             draws.append(
                 self._draws(windows[-1]["latents"].shape, derive(self.seed, "noise", step, place), place)
             )

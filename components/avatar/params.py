@@ -78,6 +78,9 @@ class EncodeParams(Params):
     workers: int = Field(
         0, ge=0, description="Processes; 0: one per available core. Changes no byte of the output."
     )
+    moments: bool = Field(
+        True, description="A window's text tells the actions that it shows; false: one text a clip."
+    )
     text_weights: str | None = optional(
         None, description="Folder with text_encoder/ and tokenizer/ of Wan (umT5) or CogVideoX (T5)."
     )
@@ -149,6 +152,9 @@ class TrainParams(LoopParams):
         ge=0,
         lt=1,
         description="The text's own probability; null: `drop`. Few texts are learnt by heart.",
+    )
+    plain_text: float = Field(
+        0.3, ge=0, le=1, description="Probability that the text tells the action without the caption."
     )
     prefix_noise: float = Field(
         0.1, ge=0, lt=1, description="Noise level t of the given latents at a window's start."

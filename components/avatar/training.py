@@ -36,8 +36,8 @@ SOURCES = (
         ROOM / f"{name}.py"
         for name in (
             "audio_dynamics", "averages", "backbones", "clips", "conditioning", "data", "generator",
-            "localization_loss", "preview", "sampling", "transformer", "transformer_cogvideox", "vae",
-            "vae_training", "visual_adapter", "worker",
+            "localization_loss", "moments", "preview", "sampling", "transformer", "transformer_cogvideox",
+            "vae", "vae_training", "visual_adapter", "worker",
         )
     ),
 )  # fmt: skip

@@ -48,7 +48,7 @@ test-gpu: $(STAMP)
 test-services: $(STAMP)
 	@$(BIN)/python -m pytest -m slow -rs tests/end_to_end/test_servers.py
 
-lint: $(STAMP)
+lint: types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports

@@ -44,11 +44,11 @@ test-slow: $(STAMP)
 test-gpu: $(STAMP)
 	@$(BIN)/python -m pytest -m gpu
 
-# The whole chain against Prefect and MLflow on PostgreSQL, with files on S3; minutes.
+# Flow, registry and promotion against Prefect and MLflow on PostgreSQL, with files on S3; a minute.
 test-services: $(STAMP)
 	@$(BIN)/python -m pytest -m slow -rs tests/end_to_end/test_servers.py
 
-lint: $(STAMP)
+lint: types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports

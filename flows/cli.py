@@ -123,15 +123,16 @@ def generate(
 
     workspace = find_workspace()
     prepare(workspace)
-    how = {"seed": seed, "steps": steps or None, "enhance": enhance, "mark": mark}
     if batch is not None:
         if image or audio or text:
             raise InputError("give either --batch or --image, --audio and --text")
-        generate_list(workspace, batch, out, **how)
+        generate_list(workspace, batch, out, seed=seed, steps=steps or None, enhance=enhance, mark=mark)
         return
     if image is None or audio is None:
         raise InputError("give --image, --audio and --text, or --batch with a list")
-    generate_file(workspace, image, audio, text, out, **how)
+    generate_file(
+        workspace, image, audio, text, out, seed=seed, steps=steps or None, enhance=enhance, mark=mark
+    )
 
 
 @app.command()

@@ -41,10 +41,10 @@ def forget(workspace: Workspace, *, clip: str, identity: str, source: str, why: 
     from flows.purge import purge as erase
 
     with run_lock(workspace, "syncdreamer forget --purge"):  # a run would write what is being erased
-        found = erase(workspace, done)
-    for line in found.erased:
+        erasure = erase(workspace, done)
+    for line in erasure.erased:
         say(f"erased: {line}")
-    for line in found.left:
+    for line in erasure.left:
         say(f"left: {line}")
-    if found.failed:
-        raise SyncDreamerError(f"not everything was reached, run it again: {'; '.join(found.failed)}")
+    if erasure.failed:
+        raise SyncDreamerError(f"not everything was reached, run it again: {'; '.join(erasure.failed)}")

@@ -101,4 +101,4 @@ def _sound(data: bytes) -> NDArray[np.float32]:
     with wave.open(io.BytesIO(data)) as file:
         if file.getframerate() != SAMPLE_RATE or file.getnchannels() != 1 or file.getsampwidth() != 2:
             raise ValueError("the wav part must be 16 kHz mono 16 bit")
-        return np.frombuffer(file.readframes(file.getnframes()), "<i2").astype(np.float32) / 32768
+        return np.frombuffer(file.readframes(file.getnframes()), "<i2").astype(np.float32) / np.float32(32768)

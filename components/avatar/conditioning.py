@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
@@ -242,14 +242,20 @@ class BackboneShape(NamedTuple):
     patch: tuple[int, int, int]
 
 
-class Conditioned:
+if TYPE_CHECKING:  # what it is mixed into
+    from diffusers import ModelMixin as _Transformer
+else:
+    _Transformer = object
+
+
+class Conditioned(_Transformer):
     """Mixin of a diffusers transformer that carries the new modules under `conditioning`.
 
     The config has reference_channels, identity_dim, audio_dim, audio_window, audio_context,
     localization_blocks and continues beyond the backbone's own arguments.
     """
 
-    backbone: ClassVar[type]
+    backbone: ClassVar[Any]
     """The diffusers class whose checkpoints this one builds on."""
     new_tensors: tuple[str, ...] = ()
     """Names of the tensors that were not in the checkpoint this model was built on."""

@@ -127,24 +127,19 @@ class SyncDreamerPipeline(DiffusionPipeline):
         Raises:
             InputError: an input cannot be used (no face, no sound, no text), or the counts differ.
         """
-        single = isinstance(text, str)
-        images = [image] if single else list(image)
-        sounds = [audio] if single else list(audio)
-        texts = [text] if single else list(text)
+        if isinstance(text, str):
+            images, sounds, texts = [np.asarray(image)], [np.asarray(audio)], [text]
+        else:
+            images, sounds, texts = list(image), list(audio), list(text)
         seeds = [seed] * len(texts) if isinstance(seed, int) else list(seed)
         if not len(images) == len(sounds) == len(texts) == len(seeds) or not texts:
             raise InputError(
                 f"{len(images)} images, {len(sounds)} sounds, {len(texts)} texts, {len(seeds)} seeds differ"
             )
         guidance = Guidance(
-            *(
-                self.settings[f"guidance_{name}"] if given is None else given
-                for name, given in (
-                    ("text", guidance_text),
-                    ("audio", guidance_audio),
-                    ("identity", guidance_identity),
-                )
-            ),
+            text=self.settings["guidance_text"] if guidance_text is None else guidance_text,
+            audio=self.settings["guidance_audio"] if guidance_audio is None else guidance_audio,
+            identity=self.settings["guidance_identity"] if guidance_identity is None else guidance_identity,
             focus=self.settings.get("guidance_focus", 0.0),
         )
         sounds = [check_audio(each) for each in sounds]

@@ -122,8 +122,9 @@ def sections(raw: dict[str, Any]) -> dict[str, Any]:
     from pydantic import ValidationError
 
     from components.avatar.params import EncodeParams, TrainStage1Params, TrainStage2Params, VaeParams
+    from components.core.params import Params
 
-    models = {
+    models: dict[str, type[Params]] = {
         "vae": VaeParams,
         "encode": EncodeParams,
         "train_stage1": TrainStage1Params,

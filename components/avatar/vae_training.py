@@ -216,13 +216,15 @@ def load_vae(folder: Path) -> Any:
 
     name = read_json(folder / "config.json").get("_class_name", "")
     if name == "PatchVAE":
-        from components.avatar.vae import PatchVAE as Kind
+        from components.avatar.vae import PatchVAE
+
+        kind: Any = PatchVAE
     elif name in OFFICIAL:
         import diffusers
 
-        Kind = getattr(diffusers, name)
+        kind = getattr(diffusers, name)
     else:
         raise InputError(
             f"{folder} holds {name or 'no VAE'}; PatchVAE or {' or '.join(OFFICIAL)} was expected"
         )
-    return Kind.from_pretrained(folder).eval().requires_grad_(False)
+    return kind.from_pretrained(folder).eval().requires_grad_(False)

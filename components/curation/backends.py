@@ -39,10 +39,15 @@ class Sync(Protocol):
 class Identity(Protocol):
     """Embeds faces for telling people apart."""
 
-    same_person: float
-    """Cosine distance up to which the means of two clips show one person."""
-    alike: float
-    """Cosine distance up to which they could: beyond it, splits hold them apart without doubt."""
+    @property
+    def same_person(self) -> float:
+        """Cosine distance up to which the means of two clips show one person."""
+        ...
+
+    @property
+    def alike(self) -> float:
+        """Cosine distance up to which they could: beyond it, splits hold them apart without doubt."""
+        ...
 
     def embed(self, frames: Sequence[NDArray[np.uint8]], faces: Sequence[Face]) -> NDArray[np.float32]:
         """(N,D) of N frames with one face each, of unit length."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from components.core.errors import InputError
 from components.enhancer.params import LoraParams
@@ -26,7 +26,7 @@ def config_of(params: LoraParams, fresh_vision: bool) -> Any:
 
     return LoraConfig(
         r=params.rank,
-        lora_alpha=params.alpha,
+        lora_alpha=cast("int", params.alpha),  # annotated as int; PEFT takes only alpha / rank of it
         lora_dropout=0.0,
         target_modules=MATRICES,
         modules_to_save=["visual"] if fresh_vision else None,

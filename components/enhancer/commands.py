@@ -64,10 +64,11 @@ def _stage_params(names: tuple[str, ...]) -> tuple[dict[str, Any], int]:
     from pydantic import ValidationError
 
     from components.core.errors import InputError
+    from components.core.params import Params
     from components.core.paths import find_workspace
     from components.enhancer.params import EnhancerGrpoParams, EnhancerSftParams
 
-    models = {"enhancer_sft": EnhancerSftParams, "enhancer_grpo": EnhancerGrpoParams}
+    models: dict[str, type[Params]] = {"enhancer_sft": EnhancerSftParams, "enhancer_grpo": EnhancerGrpoParams}
     raw = yaml.safe_load((find_workspace().root / "params.yaml").read_text(encoding="utf-8"))
     try:
         return {name: models[name].model_validate(raw.get(name) or {}) for name in names}, int(raw["seed"])

@@ -177,7 +177,7 @@ class Scorer:
             new = {pair: place for place, pair in enumerate(asked)}
         pairs = list(new)
 
-        def read(rows: Sequence[int]) -> list[list[float | None]]:
+        def read(rows: Sequence[int]) -> list[list[Any]]:
             return [list(astuple(self._read(seen[new[pairs[i]]], pairs[i][1]))) for i in rows]
 
         if self._memory is None:
@@ -235,7 +235,7 @@ class Scorer:
         """Texts that answer cases of a pool, graded."""
         rows = [case.row for case in cases]
         seen = [pool.attributes[row] for row in rows]
-        graded = self.grade(seen, [case.instruction.text for case in cases], texts, pool.images[rows])
+        graded = self.grade(seen, [case.instruction.text for case in cases], texts, list(pool.images[rows]))
         return Outcome(
             list(texts),
             np.array([math.nan if one.reward is None else one.reward for one in graded]),

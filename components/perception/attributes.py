@@ -250,7 +250,9 @@ def train(
     seed_everything(derive(seed, NAME))
     held_out = people.table["held_out"].to_numpy(dtype=bool)
     truth = [json.loads(text) for text in people.table["attributes"]]
-    config = {"name": NAME, "width": width, "dim": 96, "epochs": epochs, "threshold": THRESHOLD}
+    config: dict[str, Any] = {
+        "name": NAME, "width": width, "dim": 96, "epochs": epochs, "threshold": THRESHOLD
+    }  # fmt: skip
     net = AttributeNet(width, config["dim"]).to(memory_format=torch.channels_last)
     looked = people_views(people) if looked is None else looked
     rows = np.flatnonzero(~held_out)

@@ -34,7 +34,7 @@ def check(
     from components.perception.official import check_all
 
     found = check_all(find_workspace())
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "name": each.official.name,
             "state": each.state,

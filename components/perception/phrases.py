@@ -36,25 +36,25 @@ POSTURE_PHRASES = {
     "upright": ("upright posture", "sitting upright"),
     "leaning": ("leaning posture", "body leaning to one side"),
 }
-HEAD_CUES = {
+HEAD_CUES: dict[str, tuple[str, ...]] = {
     "facing forward": ("head facing forward", "head straight"),
     "turned left": ("head turned left", "head turned to the left"),
     "turned right": ("head turned right", "head turned to the right"),
     "tilted": ("head tilted", "head tilted to one side"),
 }
-GAZE_CUES = {
+GAZE_CUES: dict[str, tuple[str, ...]] = {
     "at the camera": ("gaze at the camera", "eyes on the camera"),
     "to the left": ("gaze to the left", "eyes to the left"),
     "to the right": ("gaze to the right", "eyes to the right"),
     "downward": ("gaze downward", "eyes cast downward"),
 }
-HANDS_CUES = {
+HANDS_CUES: dict[str, tuple[str, ...]] = {
     "not visible": ("hands not visible", "hands out of frame"),
     "at the sides": ("hands at the sides", "hands by the sides"),
     "raised": ("hands raised", "one hand raised"),
     "holding an object": ("hands holding an object", "hand holding an object"),
 }
-CUES: dict[str, dict[str, tuple[str, ...]]] = {"head": HEAD_CUES, "gaze": GAZE_CUES, "hands": HANDS_CUES}
+CUES = {"head": HEAD_CUES, "gaze": GAZE_CUES, "hands": HANDS_CUES}
 
 ACTION_CLAUSES: dict[str, tuple[str, ...]] = {
     "nod": ("nods", "gives a nod"),

@@ -90,7 +90,7 @@ class Views:
 
     def take(self, rows: NDArray[np.int64] | slice) -> Views:
         """The views of some rows."""
-        return Views(*(values[rows] for values in (self.head, self.body, self.scene, self.mesh, self.seen)))
+        return Views(self.head[rows], self.body[rows], self.scene[rows], self.mesh[rows], self.seen[rows])
 
     def tensors(self) -> tuple[Tensor, Tensor, Tensor]:
         """Each view as (N,3,S,S) float32 in [-1,1]."""
@@ -198,10 +198,12 @@ class Viewer:
                 face = crop_face(whole, found, PICTURE)
                 head, mesh = head_view(picture, face, box), self._mesh.read(face)
             cut.append((head, body_view(picture, box), square(picture, SCENE), mesh))
-        empty = np.zeros((0, 1, 1, 3), np.uint8)
-        head, body, scene = (np.stack([row[i] for row in cut]) if cut else empty for i in range(3))
+        empty: NDArray[np.uint8] = np.zeros((0, 1, 1, 3), np.uint8)
+        heads = np.stack([row[0] for row in cut]) if cut else empty
+        bodies = np.stack([row[1] for row in cut]) if cut else empty
+        scenes = np.stack([row[2] for row in cut]) if cut else empty
         meshes = np.stack([row[3] for row in cut]) if cut else np.zeros((0, MESH_FEATURES), np.float32)
-        return Views(head, body, scene, meshes, np.array(seen, dtype=bool))
+        return Views(heads, bodies, scenes, meshes, np.array(seen, dtype=bool))
 
     def close(self) -> None:
         """Frees detector and mesh."""

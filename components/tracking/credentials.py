@@ -189,7 +189,7 @@ def _embedded(path: Path, workspace: Workspace | None) -> Verdict | None:
             return None
         return Verdict("tampered", "C2PA", f"cannot be read: {str(error).splitlines()[0]}")
     manifest = content["manifests"][content["active_manifest"]]
-    facts = next((a["data"] for a in manifest["assertions"] if a["label"] == LABEL), {})
+    facts: dict[str, Any] = next((a["data"] for a in manifest["assertions"] if a["label"] == LABEL), {})
     signer = str(manifest.get("signature_info", {}).get("common_name", "")).removeprefix("signer ")
     state = content.get("validation_state")
     problems = [row["code"] for row in content.get("validation_status") or []]

@@ -168,9 +168,11 @@ def _proof(
     samples: tuple[Mapping[str, Any], Mapping[str, Any]],
 ) -> Evidence | None:
     """How sure the difference is: clip by clip where the single figures are known, else by intervals."""
-    how = {"higher": rule.direction == "higher", "level": policy.level}
+    higher, level = rule.direction == "higher", policy.level
     one, other = (side.get(rule.name, {}) for side in samples)
-    return paired(one, other, **how) or from_intervals(candidate[rule.name], champion[rule.name], **how)
+    return paired(one, other, higher=higher, level=level) or from_intervals(
+        candidate[rule.name], champion[rule.name], higher=higher, level=level
+    )
 
 
 def _enough(rule: MetricRule, figure: Figure) -> bool:

@@ -7,6 +7,7 @@ as `ID.mp4`. Rows of a list whose name contains `test` are held out, as publishe
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from components.core.errors import InputError
 from components.curation.sources.entry import Entry, Listing, Missing, read_card
@@ -45,7 +46,7 @@ def read_avspeech(folder: Path) -> Listing:
                 note(found, folder, path, number, error)
                 continue
             seen.add((video, start, end))
-            held_out = "test" if "test" in path.stem else None
+            held_out: Literal["test"] | None = "test" if "test" in path.stem else None
             clip, whole = shelf.find(f"{video}_{start:010.6f}-{end:010.6f}"), shelf.find(video)
             if clip is not None:
                 found.entries.append(Entry(clip, recording(video), found.card, split=held_out))

@@ -189,13 +189,13 @@ def players(scored: Sequence[Scored], titles: Mapping[str, str]) -> list[dict[st
         case = next(iter(theirs.values())).case
         videos = []
         for system, title in titles.items():
-            one = theirs.get(system)
-            if one is None:
+            its = theirs.get(system)
+            if its is None:
                 continue
-            if one.made.video is None:
-                videos.append({"title": title, "uri": None, "poster": None, "reason": one.made.reason})
+            if its.made.video is None:
+                videos.append({"title": title, "uri": None, "poster": None, "reason": its.made.reason})
                 continue
-            frames = _small(one)
+            frames = _small(its)
             sound = read_audio(case.path("other" if system == "ground_truth_control" else "audio"))
             videos.append(
                 {

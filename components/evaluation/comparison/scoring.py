@@ -152,7 +152,7 @@ def keep(measured: Measured, folder: Path) -> None:
     import io
 
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, **measured.arrays)
+    np.savez_compressed(buffer, allow_pickle=False, **measured.arrays)
     write_bytes(folder / "arrays.npz", buffer.getvalue())
     figures = {name: value if math.isfinite(value) else None for name, value in measured.figures.items()}
     write_json(folder / "figures.json", figures)

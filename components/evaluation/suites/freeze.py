@@ -56,10 +56,10 @@ def freeze(
     written: dict[tuple[str, str], str] = {}  # one portrait and instruction, one prompt
     cases = []
     for case in made:
-        key = (digest_file(case.path("image")), case.instruction)
-        if not case.prompt and key not in written and enhance is not None:
-            written[key] = enhance(read_image(case.path("image")), case.instruction)
-        cases.append(replace(case, prompt=case.prompt or written[key]))
+        asked = (digest_file(case.path("image")), case.instruction)
+        if not case.prompt and asked not in written and enhance is not None:
+            written[asked] = enhance(read_image(case.path("image")), case.instruction)
+        cases.append(replace(case, prompt=case.prompt or written[asked]))
     write_json(index, [case.facts() for case in cases])
     return cases
 
@@ -90,7 +90,7 @@ def suite_key(suite: Suite, workspace: Workspace, data: Path | None) -> str:
 
 def _group(suite: Suite, group: Group, clips: list[Footage], folder: Path, begin: int) -> list[Case]:
     levels: tuple[float | None, ...] = group.noise_snr_db or (None,)
-    made = []
+    made: list[Case] = []
     for place, clip in enumerate(clips):
         for level in levels:
             number = begin + len(made)

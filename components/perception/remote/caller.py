@@ -141,6 +141,7 @@ class Caller:
     async def _one(self, key: str, question: Question) -> Outcome:
         """A question's whole life: calls until there is an outcome."""
         asked = question
+        failure: CallFailed | None
         tried_away = tried_invalid = 0
         while True:
             if self._refused_entry is not None:

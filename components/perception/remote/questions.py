@@ -47,7 +47,7 @@ class Question:
         total = hashlib.sha256()
         for picture in self.pictures:
             total.update(f"{picture.shape} ".encode())
-            total.update(memoryview(picture.copy(order="C") if not picture.flags.c_contiguous else picture))
+            total.update((picture if picture.flags.c_contiguous else picture.copy(order="C")).data)
         total.update(self.prompt.encode())
         return total.hexdigest()
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import GenericAlias
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model
@@ -43,13 +44,18 @@ def _plain(value: Any) -> Any:
     return [_plain(one) for one in value] if isinstance(value, list) else value
 
 
+def _one_of(words: tuple[str, ...]) -> Any:
+    """The type of exactly these words."""
+    return Literal[words]
+
+
 def _attribute_answer() -> type[BaseModel]:
     fields: dict[str, Any] = {
-        name: (Annotated[Literal[(*values, UNKNOWN)], BeforeValidator(_plain)], ...)
+        name: (Annotated[_one_of((*values, UNKNOWN)), BeforeValidator(_plain)], ...)
         for name, values in SCALARS.items()
     }
     fields |= {
-        name: (Annotated[list[Literal[values]], BeforeValidator(_plain)], ...)
+        name: (Annotated[GenericAlias(list, _one_of(values)), BeforeValidator(_plain)], ...)
         for name, values in LISTS.items()
     }
     fields["implicit_action"] = (str | None, Field(None, max_length=60))

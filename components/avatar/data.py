@@ -132,20 +132,21 @@ class LatentClips:
         return {each.key: load(each.parts["safetensors"]) for each in samples if each.key in wanted}
 
     def window(
-        self, index: int, start: int, length: int, reference: int, margin: int, plain: bool = False
-    ) -> dict[str, Any]:
+        self, index: int, start: int, length: int, reference: int, margin: int, variant: int = 0,
+        plain: bool = False,
+    ) -> dict[str, Any]:  # fmt: skip
         """One training window: latents (C,F,h,w), reference (C,1,h,w), tokens (M,D), text (L,D),
         regions (R,F,h,w), audio (4F+2·margin, A). plain: the text tells the action without the caption."""
         tensors = self.clip(index)
-        pair = told(tensors["moments"][start : start + length].tolist())
+        pair = told(tensors["moments"][variant, start : start + length].tolist())
         texts = tensors["texts"]
         return {
             "clip_id": self.clip_id(index),
-            "latents": tensors["latents"][start : start + length].transpose(0, 1).float(),
-            "reference": tensors["references"][reference].unsqueeze(1).float(),
-            "image_tokens": tensors["reference_tokens"][reference].float(),
+            "latents": tensors["latents"][variant, start : start + length].transpose(0, 1).float(),
+            "reference": tensors["references"][variant, reference].unsqueeze(1).float(),
+            "image_tokens": tensors["reference_tokens"][variant, reference].float(),
             "text": texts[min(2 * pair + plain, len(texts) - 1)].float(),
-            "regions": tensors["regions"][start : start + length].transpose(0, 1),
+            "regions": tensors["regions"][variant, start : start + length].transpose(0, 1),
             "audio": audio_window(tensors["audio"], start, length, margin),
         }
 
@@ -156,9 +157,10 @@ class LatentClips:
         rng = np.random.default_rng(derive(seed, "window", step, place))
         index = int(rng.integers(len(self)))
         start = int(rng.integers(int(self.table.iloc[index]["frames"]) - length + 1))
-        reference = int(rng.integers(len(self.clip(index)["references"])))
+        variants, references = self.clip(index)["references"].shape[:2]
+        reference, variant = int(rng.integers(references)), int(rng.integers(variants))
         plain = bool(rng.random() < plain_text)
-        return self.window(index, start, length, reference, margin, plain)
+        return self.window(index, start, length, reference, margin, variant, plain)
 
 
 def usable(

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from components.avatar.moments import moment_texts
 from components.avatar.params import EncodeParams
 from components.avatar.pipeline_files import STATISTICS
+from components.avatar.variants import mirrored_words, variant, varied
 from components.core.errors import InputError
 from components.core.files import (
     digest_tree,
@@ -79,12 +80,14 @@ def run(params: EncodeParams, workspace: Workspace, seed: int) -> None:
         "text_tokens": params.text_tokens,
     }
     digests = {name: digest_tree(folder)[:12] for name, folder in sorted(folders.items())}
-    cache = workspace.state("encode", _key(digests, settings, params.references))
+    cache = workspace.state("encode", _key(digests, settings, params.references, params.variants, seed))
     workers = params.workers or len(os.sched_getaffinity(0))
     context = get_context("spawn")
     with ProcessPoolExecutor(workers, context, _prepare, (folders, settings)) as pool:
         jobs = [
-            pool.submit(_encode_part, shard, part, 2 * workers, texts, params.references, cache)
+            pool.submit(
+                _encode_part, shard, part, 2 * workers, texts, params.references, params.variants, seed, cache
+            )
             for shard in shards
             for part in range(2 * workers)
         ]
@@ -169,7 +172,14 @@ def _prepare(folders: dict[str, Path], settings: dict[str, Any]) -> None:
 
 
 def _encode_part(
-    shard: Path, part: int, parts: int, texts: dict[str, Told], references: int, cache: Path
+    shard: Path,
+    part: int,
+    parts: int,
+    texts: dict[str, Told],
+    references: int,
+    variants: int,
+    seed: int,
+    cache: Path,
 ) -> list[dict[str, Any]]:
     """Every parts-th clip of a shard; a clip that the cache holds is not decoded again."""
     from components.avatar.clips import read_clip
@@ -188,7 +198,7 @@ def _encode_part(
         if not (cache / f"{name}.{FACTS}").exists():
             assert _encoders is not None
             clip = framed(read_clip(sample), _encoders.settings.face_share)
-            tensors, facts = encode_clip(clip, text, _encoders, references)
+            tensors, facts = encode_clip(clip, text, _encoders, references, variants, seed)
             write_bytes(cache / f"{name}.{TENSORS}", tensors)
             write_json(cache / f"{name}.{FACTS}", facts)
         rows.append(read_json(cache / f"{name}.{FACTS}") | {"cached": name})
@@ -196,39 +206,34 @@ def _encode_part(
 
 
 def encode_clip(
-    clip: CuratedClip, text: Told, encoders: Encoders, references: int
+    clip: CuratedClip, text: Told, encoders: Encoders, references: int, variants: int = 0, seed: int = 0
 ) -> tuple[bytes, dict[str, Any]]:
     """A clip's tensors as safetensors bytes, and its row of the index.
 
-    Tensors: latents (F,C,h,w) f16; references (R,C,h,w) f16 and reference_tokens (R,M,D) f16 of R frames,
-    evenly spaced; audio (4(F-1)+1, A) f32; texts (K, text_tokens, D) f16 and moments (F,) u8, each latent's
-    pair of texts (see `moments`; one text for all without); regions (F,5,h,w) u8.
+    Tensors, V = 1 + variants of a training clip and 1 of others: latents (V,F,C,h,w) f16; references
+    (V,R,C,h,w) f16 and reference_tokens (V,R,M,D) f16 of R frames, evenly spaced; audio (4(F-1)+1, A) f32;
+    texts (K, text_tokens, D) f16 and moments (V,F) u8, each latent's pair of texts (see `moments`; one text
+    for all without); regions (V,F,5,h,w) u8.
     """
     import numpy as np
     from safetensors.numpy import save
 
-    from components.core.pictures import resized
-
+    count = 1 + (variants if clip.split == "train" else 0)
     usable = (len(clip.frames) - 1) // 4 * 4 + 1
-    small = resized(clip.frames[:usable], encoders.settings.size)
-    latents = encoders.latents(small).transpose(0, 1).contiguous().numpy()
     chosen = np.linspace(0, usable - 1, references).round().astype(int)
-    still = encoders.still_latents(small[chosen]).numpy()
-    tokens = encoders.image_tokens(clip.frames[chosen], [clip.face(int(index)) for index in chosen])
+    pictures = [
+        _pictures(varied(clip, variant(seed, clip.clip_id, number)), encoders, usable, chosen)
+        for number in range(count)
+    ]
+    latents = pictures[0]["latents"]
     samples = clip.samples if clip.samples is not None else np.zeros(0, np.float32)
     audio = encoders.audio_features(samples, usable)
-    wordings, moments = [text.text], [0] * len(latents)
-    if text.caption:
-        wordings, moments = moment_texts(text.caption, text.actions, len(latents))
+    wordings, moments = _wordings(text, len(latents), count)
     embedding, counts = encoders.text_embedding(wordings)
-    tensors = {
-        "latents": latents.astype(np.float16),
-        "references": still.astype(np.float16),
-        "reference_tokens": tokens.astype(np.float16),
+    tensors = {name: np.stack([each[name] for each in pictures]) for name in pictures[0]} | {
         "audio": audio,
         "texts": embedding.astype(np.float16),
         "moments": np.array(moments, np.uint8),
-        "regions": latent_regions(clip.regions[:usable], latents.shape[-1]),
     }
     facts = {
         "clip_id": clip.clip_id,
@@ -237,14 +242,45 @@ def encode_clip(
         "identity": clip.identity,
         "shard": "",
         "frames": len(latents),
-        "latent_mean": float(f"{latents.mean():.6g}"),
-        "latent_std": float(f"{latents.std():.6g}"),
+        "latent_mean": float(f"{latents.mean(dtype=np.float64):.6g}"),
+        "latent_std": float(f"{latents.std(dtype=np.float64):.6g}"),
         "latent_max": float(f"{np.abs(latents).max():.6g}"),
-        "finite": bool(np.isfinite(latents).all() and np.isfinite(audio).all()),
+        "finite": bool(np.isfinite(tensors["latents"]).all() and np.isfinite(audio).all()),
         "audio_frames": len(audio) if clip.samples is not None else 0,
         "text_tokens": max(counts),
     }
     return save({name: np.ascontiguousarray(value) for name, value in tensors.items()}), facts
+
+
+def _pictures(
+    clip: CuratedClip, encoders: Encoders, usable: int, chosen: NDArray[np.int_]
+) -> dict[str, NDArray[Any]]:
+    """What is encoded of a clip's pictures, see `encode_clip`."""
+    import numpy as np
+
+    from components.core.pictures import resized
+
+    small = resized(clip.frames[:usable], encoders.settings.size)
+    latents = encoders.latents(small).transpose(0, 1).contiguous().numpy()
+    tokens = encoders.image_tokens(clip.frames[chosen], [clip.face(int(index)) for index in chosen])
+    return {
+        "latents": latents.astype(np.float16),
+        "references": encoders.still_latents(small[chosen]).numpy().astype(np.float16),
+        "reference_tokens": tokens.astype(np.float16),
+        "regions": latent_regions(clip.regions[:usable], latents.shape[-1]),
+    }
+
+
+def _wordings(text: Told, latents: int, variants: int) -> tuple[list[str], list[list[int]]]:
+    """The clip's texts, and of each variant each latent's pair; odd variants are mirrored."""
+    if not text.caption:
+        return [text.text], [[0] * latents] * variants
+    texts, places = moment_texts(text.caption, text.actions, latents)
+    if variants == 1:
+        return texts, [places]
+    other, moved = moment_texts(*mirrored_words(text.caption, text.actions), latents)
+    mirrored = [place + len(texts) // 2 for place in moved]
+    return texts + other, [mirrored if number % 2 else places for number in range(variants)]
 
 
 def latent_regions(regions: NDArray[np.float32], side: int) -> NDArray[np.uint8]:
@@ -287,7 +323,7 @@ def _sensitivity(path: Path) -> list[float]:
     from safetensors.torch import load_file
 
     assert _encoders is not None
-    latents = load_file(path)["latents"][:SENSITIVITY_FRAMES].transpose(0, 1).float()[None]
+    latents = load_file(path)["latents"][0, :SENSITIVITY_FRAMES].transpose(0, 1).float()[None]
     with torch.inference_mode():
         base = _encoders.vae.decode(latents).sample
         energies = []
@@ -304,7 +340,10 @@ def _measured(cache: Path, training: list[dict[str, Any]], sensitivity: list[lis
     from safetensors.numpy import load_file
 
     loaded = (load_file(cache / f"{row['cached']}.{TENSORS}") for row in training)
-    return statistics([(tensors["latents"], tensors["references"]) for tensors in loaded], sensitivity)
+    pairs = [
+        pair for tensors in loaded for pair in zip(tensors["latents"], tensors["references"], strict=True)
+    ]
+    return statistics(pairs, sensitivity)
 
 
 def statistics(

@@ -81,7 +81,7 @@ def build(settings: dict[str, Any], data: LatentClips, audio: bool) -> Generator
         InputError: the backbone cannot be used.
     """
     example = data.clip(0)
-    channels, side = example["latents"].shape[1], example["latents"].shape[-1]
+    channels, side = example["latents"].shape[2], example["latents"].shape[-1]
     if side % settings["patch"]:
         raise InputError(f"latents of {side}×{side} cells do not divide into patches of {settings['patch']}")
     text_tokens, text_dim = example["texts"].shape[1:]

@@ -78,6 +78,9 @@ class EncodeParams(Params):
     workers: int = Field(
         0, ge=0, description="Processes; 0: one per available core. Changes no byte of the output."
     )
+    variants: int = Field(
+        3, ge=0, description="Changed copies of a training clip: mirrored, other proportions, other colours."
+    )
     moments: bool = Field(
         True, description="A window's text tells the actions that it shows; false: one text a clip."
     )

@@ -52,13 +52,15 @@ def root(tmp_path_factory) -> Path:
     out, clips = folder / "artifacts" / "encode", []
     for _ in range(CLIPS):
         still = rng.normal(0, 1, (6, CHANNELS, SIDE, SIDE))
+        latents = still[:1] + rng.normal(0, 0.3, (FRAMES, CHANNELS, SIDE, SIDE))
         clips.append({
-            "latents": (still[:1] + rng.normal(0, 0.3, (FRAMES, CHANNELS, SIDE, SIDE))).astype(np.float16),
-            "references": still.astype(np.float16),
-            "reference_tokens": rng.normal(0, 1, (6, 17, 96)).astype(np.float16),
+            "latents": latents[None].astype(np.float16),
+            "references": still[None].astype(np.float16),
+            "reference_tokens": rng.normal(0, 1, (1, 6, 17, 96)).astype(np.float16),
             "audio": rng.normal(0, 1, (4 * (FRAMES - 1) + 1, 37)).astype(np.float32),
-            "text": rng.normal(0, 1, (48, 64)).astype(np.float16),
-            "regions": (rng.random((FRAMES, 5, SIDE, SIDE)) > 0.6).astype(np.uint8),
+            "texts": rng.normal(0, 1, (1, 48, 64)).astype(np.float16),
+            "moments": np.zeros((1, FRAMES), np.uint8),
+            "regions": (rng.random((1, FRAMES, 5, SIDE, SIDE)) > 0.6).astype(np.uint8),
         })  # fmt: skip
     names = [f"{index:016x}-0" for index in range(CLIPS)]
     parts = [{"safetensors": save(clip)} for clip in clips]
@@ -73,7 +75,7 @@ def root(tmp_path_factory) -> Path:
         for index, name in enumerate(names)
     ]  # fmt: skip
     write_parquet(out / "index.parquet", pd.DataFrame(rows))
-    pairs = [(clip["latents"], clip["references"]) for clip in clips]
+    pairs = [(clip["latents"][0], clip["references"][0]) for clip in clips]
     write_bytes(out / "statistics.safetensors", statistics(pairs, [[1.0] * CHANNELS]))
     write_json(out / "config.json", {"encoders": {}, "settings": {"size": 96, "rhythm": True}})
     return folder

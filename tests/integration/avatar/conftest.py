@@ -20,12 +20,13 @@ CHANNELS, SIDE, FRAMES, CLIPS = 6, 4, 9, 6
 def encoded_clip(rng: np.random.Generator) -> dict[str, np.ndarray]:
     still = rng.normal(0, 1, (2, CHANNELS, SIDE, SIDE))
     return {
-        "latents": (still[:1] + rng.normal(0, 0.3, (FRAMES, CHANNELS, SIDE, SIDE))).astype(np.float16),
-        "references": still.astype(np.float16),
-        "reference_tokens": rng.normal(0, 1, (2, 3, 8)).astype(np.float16),
+        "latents": (still[:1] + rng.normal(0, 0.3, (FRAMES, CHANNELS, SIDE, SIDE)))[None].astype(np.float16),
+        "references": still[None].astype(np.float16),
+        "reference_tokens": rng.normal(0, 1, (1, 2, 3, 8)).astype(np.float16),
         "audio": rng.normal(0, 1, (4 * (FRAMES - 1) + 1, 5)).astype(np.float32),
-        "text": rng.normal(0, 1, (4, 10)).astype(np.float16),
-        "regions": (rng.random((FRAMES, 5, SIDE, SIDE)) > 0.6).astype(np.uint8),
+        "texts": rng.normal(0, 1, (4, 4, 10)).astype(np.float16),
+        "moments": np.repeat([[0, 1]], [5, 4], 1).astype(np.uint8),
+        "regions": (rng.random((1, FRAMES, 5, SIDE, SIDE)) > 0.6).astype(np.uint8),
     }
 
 
@@ -48,7 +49,7 @@ def workspace(tmp_path: Path) -> Workspace:
         for index, name in enumerate(names)
     ]  # fmt: skip
     write_parquet(out / "index.parquet", pd.DataFrame(rows))
-    pairs = [(clip["latents"], clip["references"]) for clip in clips]
+    pairs = [(clip["latents"][0], clip["references"][0]) for clip in clips]
     write_bytes(out / "statistics.safetensors", statistics(pairs, [[1.0] * CHANNELS]))
     settings = {"size": 32, "rhythm": False, "text_tokens": 4}
     write_json(out / "config.json", {"encoders": {}, "settings": settings})

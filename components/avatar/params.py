@@ -42,7 +42,7 @@ class VaeParams(LoopParams):
     encoder_depth: int = Field(1, ge=0, description="Residual blocks of the encoder.")
     decoder_depth: int = Field(2, ge=0, description="Residual blocks of the decoder.")
     smoothing: float = Field(
-        0.05, ge=0, description="Jumps between latents below about this are smoothed when decoded; 0: none."
+        0.1, ge=0, description="Jumps between latents below about this are smoothed when decoded; 0: none."
     )
     frames: int = Field(17, ge=1, description="Frames of a training sample, 4k+1.")
     steps: int = Field(
@@ -70,7 +70,7 @@ class EncodeParams(Params):
     samples_per_shard: int = Field(32, ge=1, description="Clips in one tar file.")
     references: int = Field(4, ge=1, description="Reference frames kept of a clip, evenly spaced.")
     text_tokens: int = Field(
-        48, ge=1, description="Text tokens given to the generator; longer texts are cut, counted and told."
+        64, ge=1, description="Text tokens given to the generator; longer texts are cut, counted and told."
     )
     rhythm: bool = Field(
         True, description="Append log RMS, onset, beat phase and log-f0 to the audio features."
@@ -79,7 +79,7 @@ class EncodeParams(Params):
         0, ge=0, description="Processes; 0: one per available core. Changes no byte of the output."
     )
     variants: int = Field(
-        3, ge=0, description="Changed copies of a training clip: mirrored, other proportions, other colours."
+        0, ge=0, description="Changed copies of a training clip: mirrored, other proportions, other colours."
     )
     moments: bool = Field(
         True, description="A window's text tells the actions that it shows; false: one text a clip."

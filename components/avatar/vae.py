@@ -72,7 +72,7 @@ class PatchVAE(ModelMixin, ConfigMixin):
         width: int = 96,
         encoder_depth: int = 1,
         decoder_depth: int = 2,
-        smoothing: float = 0.05,
+        smoothing: float = 0.1,
     ) -> None:
         super().__init__()
         patch = 3 * TIME * SPACE * SPACE

@@ -62,7 +62,7 @@ def varied(clip: CuratedClip, made: Variant | None) -> CuratedClip:
     pixel_map = _source_places(made, width, height)
     cell_map = _source_places(made, grid, grid)
     frames = np.stack([
-        cv2.remap(frame, *pixel_map, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        cv2.remap(frame, *pixel_map, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
         for frame in clip.frames
     ])  # fmt: skip
     regions = np.stack([

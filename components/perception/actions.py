@@ -63,8 +63,10 @@ def signals(
     places: NDArray[np.integer],
     fps: float,
     masks: NDArray[np.uint8] | None = None,
+    neutral: NDArray[np.floating] | None = None,
 ) -> Signals:
     """Signals of landmarks (K,478,3) at frames `places` (K,); masks (K,5,g,g) uint8 of `REGIONS`, if any.
+    neutral (478,3): the person at rest; without it, the clip's own medians are.
 
     Raises:
         InputError: the counts differ.
@@ -76,6 +78,8 @@ def signals(
     if len(landmarks) != len(places):
         raise InputError(f"{len(landmarks)} meshes for {len(places)} frames")
     points = np.asarray(landmarks, np.float64)
+    if neutral is not None:
+        points = np.concatenate([np.asarray(neutral, np.float64)[None], points])
     poses = np.array([head_pose(each) for each in points]).reshape(-1, 3)
     looks = np.array([gaze(each) for each in points]).reshape(-1, 2)
     heights = np.array([face_height(each) for each in points])
@@ -83,9 +87,11 @@ def signals(
     lift = sum(np.linalg.norm(points[:, brow, :2] - points[:, lid, :2], axis=1) for brow, lid in BROWS) / (
         2 * np.maximum(heights, 1e-6)
     )
-    hand, hand_x = _hands(masks, len(points))
+    hand, hand_x = _hands(masks, len(landmarks))
 
     def rest(values: Series) -> Series:
+        if neutral is not None:
+            return values[1:] - values[0]
         return values - np.median(values) if len(values) else values
 
     return Signals(
@@ -159,6 +165,7 @@ def recognise(
     *,
     masks: NDArray[np.uint8] | None = None,
     hands: bool = True,
+    neutral: NDArray[np.floating] | None = None,
 ) -> list[Done]:
     """The actions of a clip in order of their start; none if the mesh fitted too rarely.
 
@@ -166,13 +173,15 @@ def recognise(
         landmarks: (K,478,3) of the frames `places` (K,), ascending; about five looks a second are enough.
         masks: (K,5,g,g) uint8, see `curation.steps.regions`; without them hand actions are not told.
         hands: whether hands can be in the picture.
+        neutral: (478,3), the person at rest, as on a reference picture: a pose that is held all along is an
+            action then. Without it people are taken to be at rest for most of a clip.
 
     Raises:
         InputError: the counts differ.
     """
     if len(places) < FEWEST_LOOKS:
         return []
-    seen = signals(landmarks, places, fps, masks if hands else None)
+    seen = signals(landmarks, places, fps, masks if hands else None, neutral)
     found = [
         Done(name, start, end)
         for name in ACTIONS

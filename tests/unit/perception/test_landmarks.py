@@ -112,3 +112,15 @@ def test_a_region_outside_the_frame_is_empty(face: np.ndarray) -> None:
 def test_wrong_shape_is_refused() -> None:
     with pytest.raises(InputError, match=r"\(478,3\)"):
         lm.aperture(np.zeros((468, 3)))
+
+
+def test_a_held_pose_is_an_action_against_the_person_at_rest(face: np.ndarray) -> None:
+    from components.perception.actions import recognise
+
+    turned = rotated(face, -0.3, (0, 2))
+    held = np.stack([face, *[turned] * 19])
+    places = np.arange(20) * 5
+    against = recognise(held, places, neutral=face)
+    assert [(done.name, done.end) for done in against] == [("look_left", 3.8)]
+    # Without it the clip's median, the turned head, is at rest; one look at the start is too short to count.
+    assert recognise(held, places) == []

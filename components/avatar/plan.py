@@ -18,6 +18,8 @@ PEAK_TFLOPS = {"h100": 989.0, "h200": 989.0, "a100": 312.0, "l40s": 362.0, "cpu-
 ACTIVATION_BYTES = 34
 """Bytes a token and unit of width that a 16-bit transformer block keeps (Korthikanti et al. 2022, eq. 2)."""
 WAN_CHANNELS, SPACE, TIME = 16, 8, 4
+TEXTS_A_CLIP = 4
+"""With `encode.moments`: a clip with one action has two pairs of texts."""
 OFFICIAL_TEXT_DIM = 4096
 """umT5-XXL (Wan) and T5-XXL (CogVideoX)."""
 SMALL_TEXT_DIM = 64
@@ -245,12 +247,14 @@ def _storage(vae: Any, encode: Any, count: Sizes, clips: int, assumed: Assumptio
     latent_frames = (frames - 1) // TIME + 1
     cells = (vae.size // SPACE) ** 2
     channels = WAN_CHANNELS if vae.weights else vae.channels
+    copies = 1 + encode.variants
+    texts = TEXTS_A_CLIP * (2 if encode.variants else 1) if encode.moments else 1
     parts = {
-        "latents": 2 * channels * cells * latent_frames,
-        "references": encode.references * (2 * channels * cells + 2 * IMAGE_TOKENS * IMAGE_DIM),
+        "latents": copies * 2 * channels * cells * latent_frames,
+        "references": copies * encode.references * (2 * channels * cells + 2 * IMAGE_TOKENS * IMAGE_DIM),
         "audio": 4 * frames * _audio_dim(encode),
-        "text": 2 * encode.text_tokens * _text_dim(encode),
-        "regions": REGIONS * cells * latent_frames,
+        "text": texts * 2 * encode.text_tokens * _text_dim(encode),
+        "regions": copies * REGIONS * cells * latent_frames,
     }
     encoded = clips * sum(parts.values())
     video = clips * assumed.seconds * assumed.video_mbit * 1e6 / 8

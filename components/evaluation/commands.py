@@ -32,6 +32,13 @@ def metrics(
     real: Annotated[Path | None, typer.Option(help="folder of real clips, same names (mp4)")] = None,
     references: Annotated[Path | None, typer.Option(help="folder of pictures, same names (png, jpg)")] = None,
     seeds: Annotated[str, typer.Option(help="seeds the videos were made with, by comma; only noted")] = "",
+    resamples: Annotated[
+        int | None, typer.Option(min=100, help="bootstrap resamples over clips; default: as in an evaluation")
+    ] = None,
+    level: Annotated[
+        float | None, typer.Option(help="coverage of the intervals; default: as in an evaluation")
+    ] = None,
+    bootstrap_seed: Annotated[int, typer.Option(min=0, help="seed of the resampling")] = 0,
     out: Annotated[Path | None, typer.Option(help="also write the figures to this JSON file")] = None,
 ) -> None:
     """Score a folder of videos: what needs no network, and what official weights on this machine allow."""
@@ -39,14 +46,20 @@ def metrics(
     from components.core.files import to_json, write_json
     from components.core.paths import find_workspace
     from components.core.seeds import single_thread
-    from components.evaluation.panel import find_clips, load_networks, score_clips
+    from components.evaluation.panel import Bootstrap, find_clips, load_networks, score_clips
+    from components.evaluation.params import EvaluateParams
 
     single_thread()
+    if level is not None and not 0.5 < level < 1:
+        raise InputError(f"--level lies between 0.5 and 1, e.g. 0.95, not {level:g}")
+    usual = EvaluateParams()
+    bootstrap = Bootstrap(bootstrap_seed, resamples or usual.resamples, level or usual.level)
     clips = find_clips(generated, real, references)
     given = [seed.strip() for seed in seeds.split(",") if seed.strip()]
     if not all(seed.isdigit() for seed in given):
         raise InputError("--seeds takes whole numbers by comma, e.g. 1,2,3")
-    result = score_clips(clips, load_networks(find_workspace()), [int(seed) for seed in given])
+    numbers = [int(seed) for seed in given]
+    result = score_clips(clips, load_networks(find_workspace()), numbers, bootstrap)
     if out is not None:
         write_json(out, result)
     typer.echo(to_json(result))

@@ -62,6 +62,7 @@ def _write(
     from components.evaluation.enhancer_cases import Cases, case_rows, report_cases
     from components.evaluation.instruments import network_names
     from components.evaluation.official_rows import official_rows
+    from components.evaluation.panel.states import Bootstrap
     from components.evaluation.table import Table
     from components.evaluation.work import Reality
 
@@ -80,7 +81,7 @@ def _write(
     report_cases(table, cases, folder)
     write_json(folder / "traces.json", measures.traces(measured))
     write_json(folder / "summary.json", summary(table.metrics))
-    official = official_rows(workspace)
+    official = official_rows(workspace, Bootstrap(table.seed, params.resamples, params.level))
     write_json(
         folder / "metrics.json",
         {

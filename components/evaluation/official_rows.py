@@ -11,14 +11,16 @@ from typing import Any
 
 from components.core.paths import Workspace
 from components.core.progress import say
+from components.evaluation.panel.states import USUAL, Bootstrap
 
 ROWS = ("generated", "control", "ground_truth")
 SOUND_ONLY = ("sync",)
 """Figures in which the control (the generated pictures with another sound) can differ."""
+FIELDS = ("name", "value", "low", "high", "n", "network", "interval", "left_out")
 
 
-def official_rows(workspace: Workspace) -> dict[str, Any] | None:
-    """`official` of metrics.json: protocol and rows (figure, row, value, network, left_out), or None.
+def official_rows(workspace: Workspace, bootstrap: Bootstrap = USUAL) -> dict[str, Any] | None:
+    """`official` of metrics.json: protocol and rows (row and `FIELDS`), or None.
 
     Raises:
         InputError: a place is named for weights that are not there or not the published ones.
@@ -35,10 +37,10 @@ def official_rows(workspace: Workspace) -> dict[str, Any] | None:
     rows: list[dict[str, Any]] = []
     protocol: dict[str, Any] = {}
     for row in ROWS:
-        scored = score_clips(clips_of(folder, row), networks)
+        scored = score_clips(clips_of(folder, row), networks, bootstrap=bootstrap)
         protocol = protocol or scored["protocol"]
         rows += [
-            {"row": row, **{key: figure[key] for key in ("name", "value", "network", "left_out")}}
+            {"row": row, **{key: figure[key] for key in FIELDS}}
             for figure in scored["figures"]
             if _official(figure, row)
         ]

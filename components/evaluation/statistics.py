@@ -63,8 +63,8 @@ def mean_interval(values: Sequence[float] | NDArray, seed: int, resamples: int, 
     array = array[np.isfinite(array)]
     if not len(array):
         return MISSING
-    rows = _resampled(len(array), seed, resamples)
-    return _interval(float(array.mean()), array[rows].mean(1), level, len(array))
+    rows = resampled(len(array), seed, resamples)
+    return draws_interval(float(array.mean()), array[rows].mean(1), level, len(array))
 
 
 def statistic_interval(
@@ -76,15 +76,17 @@ def statistic_interval(
     value = statistic(np.arange(count))
     if not math.isfinite(value):
         return Interval(None, None, None, count)
-    draws = np.array([statistic(rows) for rows in _resampled(count, seed, resamples)])
-    return _interval(value, draws[np.isfinite(draws)], level, count)
+    draws = np.array([statistic(rows) for rows in resampled(count, seed, resamples)])
+    return draws_interval(value, draws[np.isfinite(draws)], level, count)
 
 
-def _resampled(count: int, seed: int, resamples: int) -> NDArray[np.int64]:
+def resampled(count: int, seed: int, resamples: int) -> NDArray[np.int64]:
+    """Indices (resamples, count) of units drawn with replacement; the same seed draws the same."""
     return np.random.default_rng(seed).integers(0, count, size=(resamples, count))
 
 
-def _interval(value: float, draws: NDArray, level: float, n: int) -> Interval:
+def draws_interval(value: float, draws: NDArray, level: float, n: int) -> Interval:
+    """A figure with the percentile interval of its draws; none for fewer than two units."""
     tail = (1 - level) / 2
     low, high = np.quantile(draws, [tail, 1 - tail]) if n > 1 else (math.nan, math.nan)
     return Interval(value, _finite(float(low)), _finite(float(high)), n)

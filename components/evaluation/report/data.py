@@ -270,9 +270,15 @@ def _official(content: dict[str, Any] | None) -> dict[str, Any] | None:
                 "name": name,
                 "network": next(cell["network"] for cell in found if cell),
                 "cells": [
-                    {"value": figures.short(cell["value"]), "why": "; ".join(cell["left_out"][:3])}
+                    {
+                        "value": figures.short(cell["value"]),
+                        "interval": ""
+                        if cell.get("low") is None
+                        else f"{figures.short(cell['low'])} … {figures.short(cell['high'])}",
+                        "why": "; ".join(cell["left_out"][:3]),
+                    }
                     if cell
-                    else {"value": "", "why": ""}
+                    else {"value": "", "interval": "", "why": ""}
                     for cell in found
                 ],
             }

@@ -14,7 +14,8 @@ import torch
 from components.core import media
 from components.core.errors import InputError
 from components.evaluation.metrics.functional import psnr, ssim
-from components.evaluation.panel import EACH, find_clips, score_clips
+from components.evaluation.panel import find_clips, score_clips
+from components.evaluation.panel.measures import EACH
 
 
 def footage(frames: int, seed: int) -> np.ndarray:
@@ -87,6 +88,13 @@ def test_each_file_is_decoded_once(folder: Path, monkeypatch: pytest.MonkeyPatch
     assert protocol["codec"] == {"generated": ["h264 yuv420p"], "real": ["h264 yuv420p"]}
     assert protocol["frames"] == {"least": 20, "most": 20} and protocol["size"] == ["64×64"]
     assert protocol["seeds"] == "not stated" and found["psnr"]["n"] == 3 and missing["n"] == 0
+    for name in ("psnr", "ssim", "csim_copula", "flicker", "dino_percent", "subject_consistency"):
+        row = found[name]
+        assert row["low"] <= row["value"] <= row["high"] and row["interval"] == "bootstrap over clips"
+        assert row["n"] == 3
+    for name in ("fid_pytorch-fid", "fvd16_styleganv", "fvd16_common_metrics"):
+        assert found[name]["low"] is None and found[name]["interval"].startswith("none: a Fréchet")
+    assert protocol["resamples"] == 2000 and protocol["level"] == 0.95 and protocol["bootstrap_seed"] == 0
 
 
 def test_without_weights_no_official_name_appears(folder: Path) -> None:
@@ -140,6 +148,12 @@ def test_command(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         str(folder / "real"),
         "--seeds",
         "4, 5",
+        "--resamples",
+        "300",
+        "--level",
+        "0.8",
+        "--bootstrap-seed",
+        "9",
         "--out",
         str(tmp_path / "m.json"),
     ]
@@ -147,6 +161,10 @@ def test_command(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert result.exit_code == 0, result.output
     written = json.loads((tmp_path / "m.json").read_text())
     assert rows(written)["psnr"]["value"] > 20 and written["protocol"]["seeds"] == [4, 5]
+    told = written["protocol"]
+    assert (told["resamples"], told["level"], told["bootstrap_seed"]) == (300, 0.8, 9)
+    wrong = CliRunner().invoke(app, ["metrics", str(folder / "made"), "--level", "95"])
+    assert isinstance(wrong.exception, InputError) and "--level" in str(wrong.exception)
 
 
 def test_another_file_is_refused_unless_its_hash_is_named_and_then_its_figures_say_so(
@@ -205,11 +223,13 @@ def test_an_evaluation_reports_official_figures_apart(
     assert official_rows(workspace) is None  # no weights, no official name
     networks = {"inception": Features("inception"), "dino": Features("dino")}
     monkeypatch.setenv("SYNCDREAMER_WEIGHTS_DINO", "named")
-    monkeypatch.setattr(panel, "load_networks", lambda _: networks)
+    monkeypatch.setattr(panel, "load_networks", lambda _, statuses=None: networks)
     found = official_rows(workspace)
     assert found is not None and found["protocol"]["networks"]["dino"] == "dino@abc"
     cells = {(row["name"], row["row"]): row["value"] for row in found["rows"]}
     assert cells["fid_pytorch-fid", "generated"] is not None
     assert cells["dino_percent", "ground_truth"] > 90
+    row = next(row for row in found["rows"] if (row["name"], row["row"]) == ("dino_percent", "generated"))
+    assert row["low"] <= row["value"] <= row["high"] and row["n"] == 2
     assert {name for name, _ in cells} == {"fid_pytorch-fid", "dino_percent", "subject_consistency"}
     assert not any(row == "control" for _, row in cells)  # the same pictures

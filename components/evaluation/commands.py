@@ -115,6 +115,11 @@ def compare(
     for row in result["rows"]:
         if row["name"] in ("aperture_correlation_own", "sync_confidence", "face_sim_proxy") and row["n"]:
             typer.echo(f"{row['system']:24}{row['name']:28}{row['value']:9.3f}  n={row['n']}")
+    for row in result.get("official", {}).get("rows", ()):
+        if row["n"]:
+            typer.echo(
+                f"{row['system']:24}{row['name']:28}{row['value']:9.3f}  n={row['n']}  {row['network']}"
+            )
     for row in result["missing"]:
         typer.echo(f"missing {row['videos']:3}  {row['system']}: {row['reason']}")
     typer.echo(f"wrote {target / 'index.html'}")

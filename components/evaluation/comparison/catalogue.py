@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from components.evaluation.catalogue import LIP, PICTURE, WHO, Entry
 
 ASKED = "What was asked for"
@@ -94,3 +96,41 @@ REFERENCE_ROWS = {
     "copy_reference": "other footage of the person",
 }
 """Always scored in the same run."""
+
+OFFICIAL_FIGURES: dict[str, Entry] = {
+    "sync.confidence": Entry("Sync-C", "", "higher", LIP, "SyncNet on its own crop, shifts of ±15 frames"),
+    "sync.distance": Entry("Sync-D", "", "lower", LIP, "SyncNet on its own crop, shifts of ±15 frames"),
+    "sync.absolute_offset": Entry("Offset, SyncNet", "frames", "lower", LIP, "absolute, at 25 fps"),
+    "csim_arcface.csim": Entry(
+        "CSIM", "cosine", "higher", WHO, "ArcFace to the portrait, frames with a face"
+    ),
+    "face_similarity.percent": Entry(
+        "Face.sim%", "%", "higher", WHO, "100 × ArcFace's cosine to the portrait"
+    ),
+    "face_similarity.no_face_rate": Entry("Frames without a face", "share", "lower", WHO, "beside Face.sim%"),
+    "identity_drift.loss": Entry("Drift, ArcFace", "cosine", "lower", WHO, "first fifth less last fifth"),
+    "dino_percent": Entry("DINO%", "%", "higher", WHO, "100 × cosine of class tokens to the portrait"),
+    "subject_consistency": Entry("Subject consistency", "cosine", "higher", WHO, "VBench, DINO"),
+    "fid_pytorch-fid": Entry(
+        "FID", "", "lower", PICTURE, "pytorch-fid's input, every 5th frame; no interval"
+    ),
+    "fvd16_styleganv": Entry("FVD 16, StyleGAN-V", "", "lower", PICTURE, "first 16 frames; no interval"),
+    "fvd16_common_metrics": Entry("FVD 16, common_metrics", "", "lower", PICTURE, "first 16; no interval"),
+    "fvd128_styleganv": Entry("FVD 128, StyleGAN-V", "", "lower", PICTURE, "first 128 frames; no interval"),
+    "fvd128_common_metrics": Entry("FVD 128, common_metrics", "", "lower", PICTURE, "first 128; no interval"),
+    "lpips": Entry("LPIPS", "", "lower", PICTURE, "against the real clip, where sizes agree"),
+    "iqa": Entry("IQA, Q-Align", "", "higher", PICTURE, "0 to 1, no reference"),
+}
+"""What published weights measure, by metric and figure of the panel; never in one column with a stand-in."""
+
+
+def official_entry(name: str) -> Entry:
+    """Of an official figure; a label in brackets (not the published file) stays in its title."""
+    plain, bracket, label = name.partition("[")
+    entry = OFFICIAL_FIGURES[plain]
+    return replace(entry, title=f"{entry.title} [{label}") if bracket else entry
+
+
+def entry_of(name: str) -> Entry:
+    """Of any figure of a leaderboard."""
+    return FIGURES[name][0] if name in FIGURES else official_entry(name)

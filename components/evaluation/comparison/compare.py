@@ -14,6 +14,7 @@ from components.core.seeds import derive
 from components.evaluation.comparison import table
 from components.evaluation.comparison.catalogue import FIGURES, REFERENCE_ROWS
 from components.evaluation.comparison.measures import FACE_SCALE, Options
+from components.evaluation.comparison.official import Official, official_board
 from components.evaluation.comparison.page import write_page
 from components.evaluation.comparison.scoring import Scored, networks, score
 from components.evaluation.comparison.systems import (
@@ -24,6 +25,7 @@ from components.evaluation.comparison.systems import (
     reference_rows,
     run_peers,
 )
+from components.evaluation.panel import Bootstrap, given
 from components.evaluation.peers.declaration import chosen, load_installations, load_peers
 from components.evaluation.peers.runner import Made, revision, videos_of_folder
 from components.evaluation.suites.declaration import Suite
@@ -54,8 +56,10 @@ def compare(request: Request, workspace: Workspace, out: Path) -> dict[str, Any]
     """Runs the comparison; writes leaderboard.json, items.parquet and index.html into `out`.
 
     Raises:
-        InputError: the suite or a peer is unknown, or our own models are missing.
+        InputError: the suite or a peer is unknown, our own models are missing, or official weights are named
+            that are not there or not the published ones.
     """
+    weights = given(workspace)  # a wrong file is told now, not after hours of peers
     peers = chosen(list(request.peers), load_peers())
     installations = load_installations(request.installations) if request.installations else {}
     cases = freeze(request.suite, workspace, request.data)
@@ -72,6 +76,9 @@ def compare(request: Request, workspace: Workspace, out: Path) -> dict[str, Any]
     titles |= {name: f"{name} (given videos)" for name in request.videos}
     titles |= REFERENCE_ROWS
     against = OURS if request.ours else "ground_truth"
+    seed = derive(seeds[0], "compare", request.suite.name)
+    bootstrap = Bootstrap(derive(seed, "official"), request.resamples, request.level)
+    official = official_board(scored, workspace, weights, against, bootstrap) if weights else None
     protocol = {
         "suite": request.suite.name,
         "cases": f"{len(cases)}: " + ", ".join(sorted({case.kind.replace('_', ' ') for case in cases})),
@@ -92,7 +99,7 @@ def compare(request: Request, workspace: Workspace, out: Path) -> dict[str, Any]
     return publish(
         scored, out, workspace, titles, request.options, title="Systems side by side", lead=lead,
         against=against, protocol=protocol, resamples=request.resamples, level=request.level,
-        seed=derive(seeds[0], "compare", request.suite.name),
+        seed=seed, official=official,
     )  # fmt: skip
 
 
@@ -110,6 +117,7 @@ def publish(
     resamples: int,
     level: float,
     seed: int,
+    official: Official | None = None,
     more: Mapping[str, Any] | None = None,
     pictures: Sequence[tuple[str, str, Path]] = (),
 ) -> dict[str, Any]:
@@ -152,7 +160,12 @@ def publish(
             "measured": asdict(options),
         },
     } | dict(more or {})
+    if official is not None:
+        result["official"] = {"protocol": official.protocol, "rows": official.rows}
     write_json(out / "leaderboard.json", result)
-    write_parquet(out / "items.parquet", pd.DataFrame(table.items(scored)))
+    write_parquet(
+        out / "items.parquet",
+        pd.DataFrame(table.items(scored, None if official is None else official.figures)),
+    )
     write_page(out, result, scored, titles, pictures)
     return result

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components.core.files import write_text
-from components.evaluation.comparison.catalogue import FIGURES, GROUPS, REFERENCE_ROWS
+from components.evaluation.comparison.catalogue import FIGURES, GROUPS, REFERENCE_ROWS, entry_of
 from components.evaluation.comparison.scoring import Scored
 from components.evaluation.report import figures, published
 from components.evaluation.report.media import data_uri, encode
@@ -50,7 +50,7 @@ def write_page(
         script=script,
         result=result,
         titles=titles,
-        groups=tables(result["rows"], titles),
+        groups=tables(result["rows"], titles, result.get("official", {}).get("rows", ())),
         published=published.PUBLISHED,
         published_columns=published.COLUMNS,
         breakdown=breakdown(result.get("breakdown", []), titles),
@@ -66,21 +66,28 @@ def write_page(
     return write_text(folder / "index.html", text)
 
 
-def tables(rows: Sequence[Mapping[str, Any]], titles: Mapping[str, str]) -> list[dict[str, Any]]:
-    """One table a group: systems down, figures across."""
-    cells = {(row["system"], row["name"]): row for row in rows}
+def tables(
+    rows: Sequence[Mapping[str, Any]],
+    titles: Mapping[str, str],
+    official: Sequence[Mapping[str, Any]] = (),
+) -> list[dict[str, Any]]:
+    """One table a group: systems down, figures across; those of official networks in columns of their own,
+    which name the network, behind the others."""
+    cells = {(row["system"], row["name"]): row for row in (*rows, *official)}
+    networks = {row["name"]: row["network"] for row in official}
     made = []
     for group in GROUPS:
         names = [
-            name for name, (about, _) in FIGURES.items()
-            if about.group == group and any(cells.get((s, name), {}).get("value") is not None for s in titles)
+            name for name in (*FIGURES, *networks)
+            if entry_of(name).group == group
+            and any(cells.get((s, name), {}).get("value") is not None for s in titles)
         ]  # fmt: skip
         if not names:
             continue
         columns = [
             {"title": about.title, "unit": "%" if about.unit == "share" else about.unit,
-             "better": about.better, "note": about.note}
-            for about in (FIGURES[name][0] for name in names)
+             "better": about.better, "note": about.note, "official": networks.get(name)}
+            for name, about in ((name, entry_of(name)) for name in names)
         ]  # fmt: skip
         lines = [
             {"title": title, "reference": system in REFERENCE_ROWS,
@@ -95,12 +102,12 @@ def cell(row: Mapping[str, Any] | None, name: str) -> dict[str, Any]:
     """A leaderboard row as text: value, interval, N, and whether it differs from the system compared with."""
     if row is None or row.get("value") is None:
         return {"value": "–", "interval": "", "mark": "", "n": 0}
-    unit = FIGURES[name][0].unit
+    about = entry_of(name)
+    unit = about.unit
     mark = ""
     if row.get("significant"):
-        better = FIGURES[name][0].better
         up = (row.get("difference") or 0.0) > 0
-        mark = "≠" if better == "none" else ("better" if up == (better == "higher") else "worse")
+        mark = "≠" if about.better == "none" else ("better" if up == (about.better == "higher") else "worse")
     low = "" if row.get("low") is None else f"{shown(row['low'], unit)} … {shown(row['high'], unit)}"
     return {"value": shown(row["value"], unit), "interval": low, "mark": mark, "n": row["n"]}
 

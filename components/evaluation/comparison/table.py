@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FRECHET_RESAMPLES = 200
+Distance = Callable[[Sequence[Scored], Sequence[Scored], int, int, float], Interval]
+"""(videos of a system, the real clips, seed, resamples, level) → a figure of the set."""
 
 
 def per_case(scored: Iterable[Scored], name: str) -> dict[str, float]:
@@ -40,23 +42,33 @@ def per_case(scored: Iterable[Scored], name: str) -> dict[str, float]:
 
 
 def leaderboard(
-    scored: Sequence[Scored], seed: int, resamples: int, level: float, against: str
+    scored: Sequence[Scored],
+    seed: int,
+    resamples: int,
+    level: float,
+    against: str,
+    names: Iterable[str] = tuple(FIGURES),
+    distances: Mapping[str, Distance] | None = None,
 ) -> list[dict[str, Any]]:
     """One row a system and figure: value, low, high, n (cases), missing, and the paired comparison with
     `against`: difference, its interval, p (sign flips over cases, Holm over a figure's systems), significant.
+
+    Args:
+        distances: figures of a set of videos against the real clips, which no case has and no pair tests.
     """
+    distances = {"fid_proxy": _frechet} if distances is None else distances
     by_system: dict[str, list[Scored]] = {}
     for one in scored:
         by_system.setdefault(one.made.system, []).append(one)
     rows: list[dict[str, Any]] = []
-    for name in FIGURES:
+    for name in names:
         part = []
         for system, theirs in by_system.items():
             figure = (
-                _frechet(
+                distances[name](
                     theirs, by_system.get("ground_truth", []), derive(seed, name, system), resamples, level
                 )
-                if name == "fid_proxy"
+                if name in distances
                 else mean_interval(
                     list(per_case(theirs, name).values()), derive(seed, name, system), resamples, level
                 )
@@ -67,7 +79,7 @@ def leaderboard(
                 **interval_fields(figure),
                 "missing": len({o.case.id for o in theirs}) - figure.n,
             }
-            if name != "fid_proxy" and against in by_system and system != against:
+            if name not in distances and against in by_system and system != against:
                 row |= _paired(
                     theirs, by_system[against], name, derive(seed, "pair", name, system), resamples, level
                 )
@@ -163,10 +175,15 @@ def missing(scored: Sequence[Scored]) -> list[dict[str, Any]]:
     ]
 
 
-def items(scored: Sequence[Scored]) -> list[dict[str, Any]]:
-    """One row a video, for the parquet table."""
+def items(
+    scored: Sequence[Scored], official: Sequence[Mapping[str, float]] | None = None
+) -> list[dict[str, Any]]:
+    """One row a video, for the parquet table; figures of official networks (one mapping a video) in columns
+    of their own, `official.NAME`."""
     facts: list[Mapping[str, Any]] = []
-    for one in scored:
+    extra = official or [{}] * len(scored)
+    columns = sorted({name for each in extra for name in each})
+    for one, more in zip(scored, extra, strict=True):
         case = one.case
         facts.append(
             {"system": one.made.system, "case": case.id, "kind": case.kind, "person": case.person,
@@ -174,5 +191,6 @@ def items(scored: Sequence[Scored]) -> list[dict[str, Any]]:
              "instruction": case.instruction, "prompt": case.prompt, "reason": one.made.reason,
              "seconds": one.made.seconds}
             | {name: rounded(one.figures.get(name, math.nan)) for name in FIGURES if name != "fid_proxy"}
+            | {f"official.{name}": rounded(more.get(name, math.nan)) for name in columns}
         )  # fmt: skip
     return [dict(each) for each in facts]

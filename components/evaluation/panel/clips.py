@@ -8,7 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from components.core.errors import InputError
-from components.evaluation.panel.measures import Parts, Scene, View, measure, network_measures, plain_measures
+from components.evaluation.panel.measures import (
+    Measure,
+    Parts,
+    Scene,
+    View,
+    measure,
+    network_measures,
+    plain_measures,
+)
 from components.evaluation.panel.networks import accepted_labels, network_protocol
 from components.evaluation.panel.states import USUAL, Bootstrap, figure_rows
 
@@ -65,7 +73,8 @@ def score_clips(
 
     if not clips:
         raise InputError("no clip to score")
-    measures, fps = [], 0.0
+    measures: list[Measure] = []
+    fps = 0.0
     parts: dict[str, Parts] = {}
     truth: dict[Path, View] = {}
     codecs: dict[str, set[str]] = {"generated": set(), "real": set()}

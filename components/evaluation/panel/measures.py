@@ -36,10 +36,10 @@ class View:
         self.few = frames[::EACH]
         self._known: dict[str, Any] = {}
 
-    def once(self, key: str, make: Callable[[], Any]) -> Any:
-        """What `make` gave under this key, made at the first call."""
+    def once(self, key: str, make: Callable[[View], Any]) -> Any:
+        """What `make` gives for this view, made at the first call with this key."""
         if key not in self._known:
-            self._known[key] = make()
+            self._known[key] = make(self)
         return self._known[key]
 
 
@@ -145,7 +145,7 @@ def _fid(networks: Mapping[str, Any], label: str, fps: float) -> list[Measure]:
 
     def add(scene: Scene) -> None:
         for view, side in ((scene.made, False), (_real(scene), True)):
-            metric.update(view.once("inception", lambda v=view: net.features(_tensor(v.few))), real=side)
+            metric.update(view.once("inception", lambda v: net.features(_tensor(v.few))), real=side)
 
     return [Measure(f"fid_{FID_CONVENTION}", metric, add, "inception", ("real",), of_set=True)]
 
@@ -164,7 +164,7 @@ def _fvd(networks: Mapping[str, Any], label: str, fps: float) -> list[Measure]:
 
         def add(scene: Scene) -> None:
             for view, side in ((scene.made, False), (_real(scene), True)):
-                metric.update(view.once(name, lambda v=view: features(v, frames, convention)), real=side)
+                metric.update(view.once(name, lambda v: features(v, frames, convention)), real=side)
 
         return Measure(name, metric, add, "i3d", ("real",), of_set=True)
 
@@ -202,9 +202,7 @@ def _faces(networks: Mapping[str, Any], label: str, fps: float) -> list[Measure]
 
     def one(name: str, metric: Any) -> Measure:
         def add(scene: Scene) -> None:
-            seen, own = (
-                view.once("arcface", lambda v=view: embedded(v)) for view in (scene.made, _reference(scene))
-            )
+            seen, own = (view.once("arcface", embedded) for view in (scene.made, _reference(scene)))
             metric.update(seen, own[0])
 
         return Measure(name, metric, add, "arcface", ("reference",))
@@ -222,7 +220,7 @@ def _dino(networks: Mapping[str, Any], label: str, fps: float) -> list[Measure]:
     percent, consistency = DinoPercent(label), SubjectConsistency(label)
 
     def tokens(view: View) -> torch.Tensor:
-        return view.once("dino", lambda: networks["dino"].features(_tensor(view.few)))
+        return view.once("dino", lambda v: networks["dino"].features(_tensor(v.few)))
 
     return [
         Measure(

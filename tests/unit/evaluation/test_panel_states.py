@@ -128,5 +128,5 @@ def test_distances_of_sets_have_no_interval_and_say_so():
 def test_a_view_asks_a_network_once():
     view, asked = View(np.zeros((11, 4, 4, 3), np.uint8)), []
     for _ in range(2):
-        assert view.once("dino", lambda: asked.append(1) or 7) == 7
+        assert view.once("dino", lambda _: asked.append(1) or 7) == 7
     assert asked == [1] and len(view.few) == 3

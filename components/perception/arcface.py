@@ -38,11 +38,14 @@ class ArcFace:
     alignment = "mediapipe mesh, 5 points"
 
     def __init__(self, path: Path, digest: str) -> None:
-        """Raises InputError when the file is no ONNX model of one (N,3,112,112) input."""
+        """Raises InputError when the file is no ONNX model from (N,3,112,112) to one (N,D)."""
         self.session: Any = session(path)
         self.input = self.session.get_inputs()[0]
         if list(self.input.shape[1:]) != [3, SIDE, SIDE]:
             raise InputError(f"{path} takes {self.input.shape}, ArcFace takes (N,3,{SIDE},{SIDE})")
+        given = [list(output.shape) for output in self.session.get_outputs()]
+        if len(given) != 1 or len(given[0]) != 2:
+            raise InputError(f"{path} gives {given}, ArcFace gives one embedding (N,D) a face")
         self.digest = digest
 
     @classmethod

@@ -85,29 +85,33 @@ def load_dino(path: Path, network: Any = None) -> Any:
     """The network with the published checkpoint's tensors, whose names differ from transformers'.
 
     Raises:
-        InputError: the file is missing, is no state dict of tensors, or does not fit exactly.
+        InputError: the file is missing, is no state dict of tensors, or does not fit exactly; names the keys.
     """
-    import pickle
+    from components.perception.weights import fitting, read_state
 
-    import torch
-
-    if not path.is_file():
-        raise InputError(f"weights {path} are missing")
+    kind = "a DINO ViT checkpoint"
     network = vit() if network is None else network
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        network.load_state_dict(renamed(state, network))
-    except (
-        RuntimeError,
-        OSError,
-        ValueError,
-        AttributeError,
-        TypeError,
-        KeyError,
-        pickle.UnpicklingError,
-    ) as e:
-        raise InputError(f"{path} is not a DINO ViT checkpoint: {str(e).strip().splitlines()[0]}") from e
+    state = read_state(path, kind)
+    fitting(published_shapes(network.config), state, path, kind)
+    network.load_state_dict(renamed(state, network))
     return network.eval()
+
+
+def published_shapes(config: Any) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of facebookresearch/dino's backbone checkpoint for a ViT's configuration."""
+    width, patch, inner = config.hidden_size, config.patch_size, config.intermediate_size
+    shapes: dict[str, tuple[int, ...]] = {
+        "cls_token": (1, 1, width), "pos_embed": (1, (config.image_size // patch) ** 2 + 1, width),
+        "patch_embed.proj.weight": (width, 3, patch, patch), "patch_embed.proj.bias": (width,),
+    }  # fmt: skip
+    linear = {"attn.qkv": (3 * width, width), "attn.proj": (width, width), "mlp.fc1": (inner, width),
+              "mlp.fc2": (width, inner)}  # fmt: skip
+    for index in range(config.num_hidden_layers):
+        for norm in ("norm1", "norm2"):
+            shapes |= {f"blocks.{index}.{norm}.{kind}": (width,) for kind in ("weight", "bias")}
+        for name, size in linear.items():
+            shapes |= {f"blocks.{index}.{name}.weight": size, f"blocks.{index}.{name}.bias": size[:1]}
+    return shapes | {"norm.weight": (width,), "norm.bias": (width,)}
 
 
 def renamed(state: dict[str, torch.Tensor], network: Any) -> dict[str, torch.Tensor]:

@@ -67,24 +67,15 @@ class Perceptual:
         Raises:
             InputError: the file is not torchvision's AlexNet.
         """
-        import pickle
+        from components.perception.weights import fitting, read_state
 
         assert status.path is not None and status.digest is not None
-        network = AlexNetFeatures()
-        try:
-            state = torch.load(status.path, map_location="cpu", weights_only=True)
-            convolutions = {key: value for key, value in state.items() if key.startswith("features.")}
-            network.load_state_dict(convolutions)
-        except (
-            RuntimeError,
-            OSError,
-            ValueError,
-            AttributeError,
-            TypeError,
-            pickle.UnpicklingError,
-        ) as error:
-            first = str(error).strip().splitlines()[0]
-            raise InputError(f"{status.path} is not torchvision's AlexNet: {first}") from error
+        network, kind = AlexNetFeatures(), "torchvision's AlexNet"
+        state = read_state(status.path, kind)
+        convolutions = {key: value for key, value in state.items() if not key.startswith("classifier.")}
+        shapes = {key: tuple(value.shape) for key, value in network.state_dict().items()}
+        fitting(shapes, convolutions, status.path, kind)
+        network.load_state_dict(convolutions)
         return cls(network, channel_weights(), status.digest[:12])
 
     def layers(self, pictures: Tensor) -> list[Tensor]:

@@ -46,7 +46,7 @@ class QAlign:
         """From the model's folder (`official.find`).
 
         Raises:
-            InputError: no interpreter is named.
+            InputError: no interpreter is named, or the folder is not the whole model.
         """
         if python is None or not python.exists():
             raise InputError(
@@ -54,6 +54,7 @@ class QAlign:
                 f"transformers (is {python})"
             )
         assert status.path is not None and status.digest is not None
+        _whole(status.path)
         return cls(status.path, python, status.digest[:12])
 
     def logits(self, pictures: NDArray[np.uint8]) -> NDArray[np.float64]:
@@ -96,3 +97,23 @@ class QAlign:
         if done.returncode:
             last = (done.stderr.strip().splitlines() or ["no message"])[-1]
             raise InputError(f"{WORKER.name} failed with status {done.returncode}: {last}")
+
+
+def _whole(folder: Path) -> None:
+    """Checks that every file of tensors that the folder's index names is there.
+
+    Raises:
+        InputError: there is no config.json, no tensors, or a file of the index is missing.
+    """
+    from components.core.files import read_json
+
+    if not (folder / "config.json").is_file():
+        raise InputError(f"{folder} is not a model's folder: it has no config.json")
+    indices = sorted(folder.glob("*.index.json"))
+    files = {name for index in indices for name in read_json(index).get("weight_map", {}).values()}
+    lost = sorted(name for name in files if not (folder / name).is_file())
+    if lost:
+        raise InputError(f"{folder} is not whole: {len(lost)} of {len(files)} files of tensors are missing, "
+                         f"e.g. {lost[0]}")  # fmt: skip
+    if not files and not any(folder.glob("*.bin")) and not any(folder.glob("*.safetensors")):
+        raise InputError(f"{folder} holds no tensors (.bin or .safetensors)")

@@ -62,18 +62,31 @@ class VideoFeatures:
             for begin in range(0, len(windows), step):
                 part = windows[begin : begin + step]
                 found = self.network(part, rescale=inside, resize=inside, return_features=True)
-                parts.append(found.float().flatten(1))
-        made = torch.cat(parts)
-        if made.shape[1] != FEATURES:
-            raise InputError(f"I3D gave {made.shape[1]} features instead of {FEATURES}: not the FVD network")
-        return made
+                found = found.float().flatten(1)
+                if found.shape[1] != FEATURES:
+                    raise InputError(
+                        f"I3D gave {found.shape[1]} features instead of {FEATURES}: not the FVD network"
+                    )
+                parts.append(found)
+        return torch.cat(parts)
+
+
+CALL = ("rescale", "resize", "return_features")
+"""What the published file's forward is asked beside the windows."""
 
 
 def _load(path: Path) -> Any:
     import torch
 
     try:
-        return torch.jit.load(str(path), map_location="cpu")
+        network = torch.jit.load(str(path), map_location="cpu")
     except (RuntimeError, OSError, ValueError) as error:
         first = str(error).strip().splitlines()[0]
         raise InputError(f"{path} is not a TorchScript file: {first}") from error
+    asked = [argument.name for argument in network.forward.schema.arguments][2:]
+    if not set(CALL) <= set(asked):
+        raise InputError(
+            f"{path} is not the I3D of FVD: beside the windows its forward takes "
+            f"{', '.join(asked) or 'nothing'}, not {', '.join(CALL)}"
+        )
+    return network

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +57,19 @@ def load_published(network: Any, path: Path, kind: str) -> Any:
         kind: what the file should be, for the message ("a SyncNet state dict").
 
     Raises:
-        InputError: the file is missing, is no state dict of tensors, or does not fit exactly.
+        InputError: the file is missing, is no state dict of tensors, or does not fit exactly; names the keys.
+    """
+    state = read_state(path, kind)
+    fitting({key: tuple(value.shape) for key, value in network.state_dict().items()}, state, path, kind)
+    network.load_state_dict(dict(state))  # a plain mapping: the version it was saved by does not matter
+    return network.eval()
+
+
+def read_state(path: Path, kind: str) -> dict[str, Any]:
+    """The tensors of a file by `torch.save`, by name; nothing in it is run.
+
+    Raises:
+        InputError: the file is missing, or holds anything but named tensors.
     """
     import pickle
 
@@ -66,8 +78,38 @@ def load_published(network: Any, path: Path, kind: str) -> Any:
     if not path.is_file():
         raise InputError(f"weights {path} are missing")
     try:
-        network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+        state = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, OSError, ValueError, AttributeError, TypeError, pickle.UnpicklingError) as error:
         first = str(error).strip().splitlines()[0]
         raise InputError(f"{path} is not {kind}: {first}") from error
-    return network.eval()
+    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+        raise InputError(f"{path} is not {kind}: it holds {type(state).__name__}, not named tensors")
+    return state
+
+
+NAMED = 3
+"""Keys that a message names of each kind."""
+
+
+def fitting(wanted: Mapping[str, tuple[int, ...]], state: Mapping[str, Any], path: Path, kind: str) -> None:
+    """Checks a state dict against the names and shapes that a network has, key by key.
+
+    Counters of batches may be absent, and a scalar may be a list of one, as old PyTorch versions wrote them.
+
+    Raises:
+        InputError: a tensor is missing, does not belong, or has another shape.
+    """
+    missing = [key for key in wanted if key not in state and not key.endswith("num_batches_tracked")]
+    other = [key for key in state if key not in wanted]
+    shapes = [
+        f"{key} {tuple(value.shape)} instead of {wanted[key]}"
+        for key, value in state.items()
+        if key in wanted and tuple(value.shape) != wanted[key] and (wanted[key] or value.numel() != 1)
+    ]
+    problems = [
+        f"{len(keys)} {what} ({', '.join(keys[:NAMED])}{', …' if len(keys) > NAMED else ''})"
+        for what, keys in (("missing", missing), ("that do not belong", other), ("of another shape", shapes))
+        if keys
+    ]
+    if problems:
+        raise InputError(f"{path} is not {kind}: of {len(wanted)} tensors {'; '.join(problems)}")

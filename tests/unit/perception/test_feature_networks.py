@@ -330,6 +330,8 @@ Path(out).write_text(json.dumps([[i, 0, 0, 0, 0] for i in range(len(names))]))
 def test_qalign_runs_in_its_own_environment(tmp_path: Path) -> None:
     model = tmp_path / "one-align"
     model.mkdir()
+    (model / "config.json").write_text("{}")
+    (model / "model.safetensors").touch()
     python = tmp_path / "python"
     python.write_text(STUB.format(python=sys.executable))
     python.chmod(0o755)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from components.evaluation.catalogue import LIP, PICTURE, WHO, Entry
 
 ASKED = "What was asked for"
@@ -125,10 +123,8 @@ OFFICIAL_FIGURES: dict[str, Entry] = {
 
 
 def official_entry(name: str) -> Entry:
-    """Of an official figure; a label in brackets (not the published file) stays in its title."""
-    plain, bracket, label = name.partition("[")
-    entry = OFFICIAL_FIGURES[plain]
-    return replace(entry, title=f"{entry.title} [{label}") if bracket else entry
+    """Of an official figure; a label in brackets names a file that is not the published one."""
+    return OFFICIAL_FIGURES[name.partition("[")[0]]
 
 
 def entry_of(name: str) -> Entry:

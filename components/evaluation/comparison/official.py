@@ -32,7 +32,6 @@ from components.evaluation.panel.measures import Measure, Parts, Scene, View, me
 from components.evaluation.panel.networks import accepted_labels, load_networks, network_protocol
 from components.evaluation.panel.states import (
     NO_INTERVAL,
-    OVER_CLIPS,
     Bootstrap,
     State,
     figure_name,
@@ -45,6 +44,7 @@ if TYPE_CHECKING:
     from components.perception.official import Status
 
 TRUTH = "ground_truth"
+OVER_CASES, ONE_CASE = "bootstrap over cases", "none: fewer than two cases have the figure"
 SOUND = "syncnet"
 """The only network by which the real clip with another sound (the control) can differ from itself."""
 PASSING = "qalign"
@@ -93,7 +93,7 @@ def official_board(
     for row in rows:
         each = names[row["name"]]
         row["network"] = each.metric.network
-        row["interval"] = NO_INTERVAL if each.of_set else OVER_CLIPS.replace("clips", "cases")
+        row["interval"] = NO_INTERVAL if each.of_set else OVER_CASES if row["low"] is not None else ONE_CASE
         row["left_out"] = [
             f"{one.case.id}: {part.reasons[each.name]}" for one, part in zip(seen, parts, strict=True)
             if one.made.system == row["system"] and each.name in part.reasons

@@ -71,31 +71,35 @@ def tables(
     titles: Mapping[str, str],
     official: Sequence[Mapping[str, Any]] = (),
 ) -> list[dict[str, Any]]:
-    """One table a group: systems down, figures across; those of official networks in columns of their own,
-    which name the network, behind the others."""
+    """One table a group: systems down, figures across; behind it, where there are any, one of what official
+    networks measured, each column with its network."""
     cells = {(row["system"], row["name"]): row for row in (*rows, *official)}
     networks = {row["name"]: row["network"] for row in official}
     made = []
     for group in GROUPS:
-        names = [
-            name for name in (*FIGURES, *networks)
-            if entry_of(name).group == group
-            and any(cells.get((s, name), {}).get("value") is not None for s in titles)
-        ]  # fmt: skip
-        if not names:
-            continue
-        columns = [
-            {"title": about.title, "unit": "%" if about.unit == "share" else about.unit,
-             "better": about.better, "note": about.note, "official": networks.get(name)}
-            for name, about in ((name, entry_of(name)) for name in names)
-        ]  # fmt: skip
-        lines = [
-            {"title": title, "reference": system in REFERENCE_ROWS,
-             "cells": [cell(cells.get((system, name)), name) for name in names]}
-            for system, title in titles.items()
-        ]  # fmt: skip
-        made.append({"title": group, "columns": columns, "lines": lines})
+        for names, title in ((FIGURES, group), (networks, f"{group}, official networks")):
+            here = [
+                name for name in names
+                if entry_of(name).group == group
+                and any(cells.get((s, name), {}).get("value") is not None for s in titles)
+            ]  # fmt: skip
+            if here:
+                columns = [_column(name, networks.get(name)) for name in here]
+                lines = [
+                    {"title": line, "reference": system in REFERENCE_ROWS,
+                     "cells": [cell(cells.get((system, name)), name) for name in here]}
+                    for system, line in titles.items()
+                ]  # fmt: skip
+                made.append({"title": title, "columns": columns, "lines": lines})
     return made
+
+
+def _column(name: str, network: str | None) -> dict[str, Any]:
+    """network: of an official figure; a file that is not the published one says so."""
+    about = entry_of(name)
+    by = None if network is None else f"not the published file: {network}" if "[" in name else network
+    return {"title": about.title, "unit": "%" if about.unit == "share" else about.unit,
+            "better": about.better, "note": about.note, "network": by}  # fmt: skip
 
 
 def cell(row: Mapping[str, Any] | None, name: str) -> dict[str, Any]:

@@ -156,7 +156,7 @@ def test_every_system_is_measured_once_and_compared(
     assert nets["dino"].asked and inception.asked == asked[0]  # only the new network looks
     assert ("ours", "dino_percent") not in other
     assert other["ours", "dino_percent[dino@777]"]["value"] == own["value"]
-    assert entry_of("dino_percent[dino@777]").title == "DINO% [dino@777]"
+    assert entry_of("dino_percent[dino@777]").title == "DINO%"
 
 
 def test_what_cannot_be_measured_is_missing_with_its_reason(
@@ -195,24 +195,23 @@ def test_every_figure_of_the_networks_has_a_place(cases: list[Case]) -> None:
     assert measured == {name.partition(".")[0] for name in OFFICIAL_FIGURES}
 
 
-def test_the_page_shows_them_in_columns_of_their_own() -> None:
+def test_the_page_shows_them_in_tables_of_their_own() -> None:
     case = Case("a", "portrait", "p", "en", "close-up", "speech", "nod", "P.", 10, Path())
-    scored = [
-        Scored(Made("ours", "a", 1, Path("v.mp4"), "", 1.0, 1.0), case, {"sync_confidence": 3.0}, {}),
-    ]
+    scored = [Scored(Made("ours", "a", 1, Path("v.mp4"), "", 1.0, 1.0), case, {"sync_confidence": 3.0}, {})]
     rows = table.leaderboard(scored, 0, 100, 0.95, "ours")
-    mine = {"system": "ours", "name": "sync.confidence", "value": 7.0, "low": None, "high": None, "n": 1,
-            "network": "syncnet_v2@abc"}  # fmt: skip
-    lip = page.tables(rows, {"ours": "Ours"}, [mine])[0]
-    columns = {column["title"]: column for column in lip["columns"]}
-    assert (
-        columns["Sync-C"]["official"] == "syncnet_v2@abc" and columns["Sync confidence"]["official"] is None
-    )
-    shown = dict(zip(columns, lip["lines"][0]["cells"], strict=True))
-    assert shown["Sync-C"]["value"] == "7" and shown["Sync confidence"]["value"] == "3"
-    assert all(
-        "official" not in column["title"] for column in page.tables(rows, {"ours": "Ours"})[0]["columns"]
-    )
+    label = "syncnet_v2@abc"
+    mine = {"system": "ours", "value": 7.0, "low": None, "high": None, "n": 1, "network": label}
+    official_rows = [mine | {"name": name} for name in ("sync.confidence", f"sync.distance[{label}]")]
+    standing, measured = page.tables(rows, {"ours": "Ours"}, official_rows)[:2]
+    assert (standing["title"], measured["title"]) == ("Lips and sound", "Lips and sound, official networks")
+    assert [column["title"] for column in standing["columns"]] == ["Sync confidence"]
+    assert [(column["title"], column["network"]) for column in measured["columns"]] == [
+        ("Sync-C", label), ("Sync-D", f"not the published file: {label}"),
+    ]  # fmt: skip
+    assert [each["lines"][0]["cells"][0]["value"] for each in (standing, measured)] == ["3", "7"]
+    without = page.tables(rows, {"ours": "Ours"})
+    assert all("official" not in each["title"] for each in without)
+    assert all(column["network"] is None for each in without for column in each["columns"])
 
 
 def test_compare_writes_them_and_refuses_a_wrong_file_before_anything_runs(

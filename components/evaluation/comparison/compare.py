@@ -154,6 +154,8 @@ def publish(
             "shuffled_audio": "the real clip against another case's sentence",
             "other_footage": "another clip of the person, else the own one begun in its middle",
             "interval": f"percentile bootstrap over cases, {resamples} resamples",
+            "interval_of_fid_proxy": f"{table.FRECHET_RESAMPLES} resamples; leans upwards: a resample "
+            "repeats cases, and fewer different ones are further apart",
             "test": "two-sided sign flips over cases (means over seeds), Holm over the systems of a figure",
             "level": level,
             "networks": nets,

@@ -76,6 +76,7 @@ def run(params: EncodeParams, workspace: Workspace, seed: int) -> None:
     settings = {
         "size": int(pictures["size"]),
         "face_share": float(pictures["face_share"]),
+        "follow": bool(pictures["follow"]),
         "rhythm": params.rhythm,
         "text_tokens": params.text_tokens,
     }
@@ -197,7 +198,8 @@ def _encode_part(
         name = f"{sample.key}-{_key(asdict(text))}"
         if not (cache / f"{name}.{FACTS}").exists():
             assert _encoders is not None
-            clip = framed(read_clip(sample), _encoders.settings.face_share)
+            how = _encoders.settings
+            clip = framed(read_clip(sample), how.face_share, how.follow)
             tensors, facts = encode_clip(clip, text, _encoders, references, variants, seed)
             write_bytes(cache / f"{name}.{TENSORS}", tensors)
             write_json(cache / f"{name}.{FACTS}", facts)

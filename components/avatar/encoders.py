@@ -35,12 +35,13 @@ DECODED_AT_ONCE = 256
 @dataclass(frozen=True)
 class EncoderSettings:
     """size: side of the picture (pixels); rhythm: cues appended to the audio; text_tokens: length of the text
-    embedding; face_share: the face's height in a close-up's side."""
+    embedding; face_share: the face's height in a close-up's side; follow: training held heads still."""
 
     size: int
     rhythm: bool
     text_tokens: int
     face_share: float
+    follow: bool = False
 
 
 class Encoders:

@@ -37,6 +37,9 @@ class VaeParams(LoopParams):
     face_share: float = Field(
         0.62, gt=0.1, le=1, description="Share of a close-up's height that the face takes in the picture."
     )
+    follow: bool = Field(
+        True, description="The square follows the face: heads are held still, as in Wav2Lip and LatentSync."
+    )
     channels: int = Field(128, ge=4, description="Latent channels.")
     width: int = Field(96, ge=8, multiple_of=8, description="Width of the convolutional residuals.")
     encoder_depth: int = Field(1, ge=0, description="Residual blocks of the encoder.")

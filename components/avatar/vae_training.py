@@ -34,7 +34,7 @@ def run(params: VaeParams, workspace: Workspace, seed: int) -> None:
     if params.weights:
         source = require(Path(params.weights), "a download of AutoencoderKLWan")
         shutil.copytree(source, out / "model")
-        pictures = {"size": params.size, "face_share": params.face_share}
+        pictures = {"size": params.size, "face_share": params.face_share, "follow": params.follow}
         write_json(out / "config.json", {"kind": "official"} | pictures)
         write_json(out / "metrics.json", {"official": 1})
         return
@@ -81,7 +81,7 @@ class VaeTask:
         for index, sample in enumerate(read_shards(root / settings["shards"])):
             if index % ranks != rank:
                 continue
-            clip = framed(read_clip(sample), settings["face_share"])
+            clip = framed(read_clip(sample), settings["face_share"], settings["follow"])
             if clip.split not in ("train", "val") or len(clip.frames) < settings["frames"]:
                 continue
             video = torch.from_numpy(resized(clip.frames, settings["size"]))
@@ -200,7 +200,7 @@ class VaeTask:
     def save(self, module: nn.Module, folder: Path, facts: dict[str, float]) -> None:
         """Writes model/, config.json and metrics.json."""
         self.module.save_pretrained(folder / "model")
-        pictures = {name: self.settings[name] for name in ("size", "face_share")}
+        pictures = {name: self.settings[name] for name in ("size", "face_share", "follow")}
         write_json(folder / "config.json", {"kind": "PatchVAE"} | pictures)
         write_json(folder / "metrics.json", facts)
 

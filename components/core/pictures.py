@@ -55,3 +55,14 @@ def resized(frames: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
         return frames
     way = cv2.INTER_AREA if frames.shape[1] > size else cv2.INTER_CUBIC
     return np.stack([cv2.resize(frame, (size, size), interpolation=way) for frame in frames])
+
+
+def similarity(source: NDArray[np.float64], target: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The 2×3 matrix of rotation, one scale and shift that best maps points (P,2) to points (P,2)."""
+    import numpy as np
+
+    a, b = source[:, 0] + 1j * source[:, 1], target[:, 0] + 1j * target[:, 1]
+    spread = (np.abs(a - a.mean()) ** 2).sum()
+    turn = ((b - b.mean()) * (a - a.mean()).conj()).sum() / max(spread, 1e-12)
+    shift = b.mean() - turn * a.mean()
+    return np.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]])

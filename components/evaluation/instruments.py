@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from components.core.paths import Workspace, inside, require
+from components.core.pictures import similarity
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -156,15 +157,6 @@ def face_interior(frame: NDArray[np.uint8], points: NDArray[np.floating]) -> NDA
     return cv2.warpAffine(
         frame, matrix, (INTERIOR[1], INTERIOR[0]), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )
-
-
-def similarity(source: NDArray[np.float64], target: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The 2×3 matrix of rotation, one scale and shift that best maps points (P,2) to points (P,2)."""
-    a, b = source[:, 0] + 1j * source[:, 1], target[:, 0] + 1j * target[:, 1]
-    spread = (np.abs(a - a.mean()) ** 2).sum()
-    turn = ((b - b.mean()) * (a - a.mean()).conj()).sum() / max(spread, 1e-12)
-    shift = b.mean() - turn * a.mean()
-    return np.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]])
 
 
 def interior_features(interiors: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -58,13 +58,13 @@ def takes(workspace: Workspace, wanted: Iterable[str], frames: int) -> dict[str,
     from components.avatar.framing import framed
     from components.storage.shards import read_shards
 
-    share = face_share(workspace)
+    share, follow = framing(workspace)
     left = set(wanted)
     found: dict[str, Take] = {}
     for sample in read_shards(require(workspace.artifacts("curate", "shards"), "syncdreamer stage curate")):
         if sample.key in left:
             left.discard(sample.key)
-            found[sample.key] = _cut(framed(read_clip(sample), share), frames)
+            found[sample.key] = _cut(framed(read_clip(sample), share, follow), frames)
     if left:
         raise InputError(
             f"clips of the manifest are in no shard of artifacts/curate: {', '.join(sorted(left))}"
@@ -94,7 +94,7 @@ def scenes(workspace: Workspace, roles: list[Role], clips: dict[str, Take]) -> l
     """
     from components.avatar.portrait import frame_portrait
 
-    folder, share = workspace.artifacts("annotate", "frames"), face_share(workspace)
+    folder, share = workspace.artifacts("annotate", "frames"), framing(workspace)[0]
     made = []
     for role in roles:
         picture = read_image(require(folder / f"{role.reference}.png", "syncdreamer stage annotate"))
@@ -103,9 +103,10 @@ def scenes(workspace: Workspace, roles: list[Role], clips: dict[str, Take]) -> l
     return made
 
 
-def face_share(workspace: Workspace) -> float:
-    """The face's share of a close-up's height in the trained pipeline."""
+def framing(workspace: Workspace) -> tuple[float, bool]:
+    """The face's share of a close-up's height in the trained pipeline, and whether heads are held still."""
     from components.avatar.pipeline_files import ENCODERS
 
     pipeline = workspace.artifacts("train_stage2", "pipeline")
-    return float(read_json(require(pipeline / ENCODERS, "syncdreamer stage train_stage2"))["face_share"])
+    settings = read_json(require(pipeline / ENCODERS, "syncdreamer stage train_stage2"))
+    return float(settings["face_share"]), bool(settings.get("follow", False))

@@ -61,3 +61,58 @@ def test_wider_framings_are_taken_whole():
 def test_beyond_the_edge_the_picture_is_repeated():
     frames = np.arange(4, dtype=np.uint8).reshape(1, 2, 2, 1).repeat(3, 3)
     assert Square(-1, 0, 3).cut(frames)[0, ..., 0].tolist() == [[0, 0, 1], [2, 2, 3], [2, 2, 3]]
+
+
+def swaying(frames: int = 40) -> CuratedClip:
+    """A head of five dots that wanders, leans and comes nearer; the fifth dot, the mouth, moves by itself."""
+    import cv2
+
+    face = np.array([[52, 56], [76, 56], [64, 68], [64, 82]], np.float64)
+    pictures, keypoints, regions = [], [], []
+    for index in range(frames):
+        phase = 2 * np.pi * index / frames
+        angle, size = 0.15 * np.sin(phase), 1 + 0.15 * np.cos(phase)
+        turn = size * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+        points = (face + [0, 3 * (index % 2)] * np.array([[0], [0], [0], [1]]) - 64) @ turn.T + 64
+        points += [8 * np.sin(phase), 5 * np.cos(phase)]
+        picture = np.zeros((128, 128, 3), np.uint8)
+        for point in points:
+            cv2.circle(picture, np.round(point * 16 - 8).astype(int).tolist(), 48, (255,) * 3, -1, 8, 4)
+        pictures.append(picture)
+        keypoints.append(points[[0, 1, 2, 3, 0, 1]])
+        region = np.zeros((5, 32, 32), np.float32)
+        column, row = (points[2] / 4).astype(int)
+        region[0, row, column] = 1
+        regions.append(region)
+    tracks = np.array(keypoints, np.float32)
+    boxes = np.concatenate([tracks.min(1) - 10, tracks.max(1) + 10], 1)
+    return CuratedClip(
+        "a", "train", "close-up", "p", np.stack(pictures), None, boxes, tracks, np.stack(regions)
+    )
+
+
+def test_a_followed_head_is_still_and_its_mouth_moves():
+    before = swaying()
+    made = framed(before, 0.6, follow=True)
+    still = made.keypoints[:, :3]
+    assert np.ptp(before.keypoints[:, :3], axis=0).max() > 15
+    assert np.ptp(still, axis=0).max() < 1.5
+    # The pictures moved as the points say: bright where eyes and nose are, in every frame.
+    for frame, points in zip(made.frames, still, strict=True):
+        for x, y in points:
+            assert frame[int(y), int(x), 0] > 150
+    assert np.ptp(made.keypoints[:, 3, 1]) == pytest.approx(3, abs=0.8)
+    heights = made.boxes[:, 3] - made.boxes[:, 1]
+    assert heights.std() / heights.mean() < 0.06
+    cells = np.indices((32, 32)) + 0.5
+    nose = np.array([(cells * plane[0]).sum((1, 2)) / plane[0].sum() for plane in made.regions])
+    assert np.abs(nose[:, ::-1] * made.frames.shape[1] / 32 - still[:, 2]).max() < 4
+
+
+def test_a_still_head_is_left_as_it_is():
+    one = swaying(1)
+    same = CuratedClip(
+        "a", "train", "close-up", "p", one.frames.repeat(9, 0), None, one.boxes.repeat(9, 0),
+        one.keypoints.repeat(9, 0), one.regions.repeat(9, 0),
+    )  # fmt: skip
+    assert np.array_equal(framed(same, 0.6, follow=True).frames, framed(same, 0.6).frames)

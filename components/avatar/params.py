@@ -203,7 +203,7 @@ class TrainStage2Params(TrainParams):
         1, ge=1, description="Default steps of the sampler; 1: the mean of what the conditions allow."
     )
     guidance_text: float = Field(1.0, ge=0, description="Default guidance scale of the text; 1: none.")
-    guidance_audio: float = Field(6.0, ge=0, description="Default guidance scale of the audio; 1: none.")
+    guidance_audio: float = Field(4.0, ge=0, description="Default guidance scale of the audio; 1: none.")
     guidance_focus: float = Field(
         2.0,
         ge=0,

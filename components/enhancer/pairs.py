@@ -25,8 +25,10 @@ SYNONYMS = 0.3
 """Share of targets in which synonyms of the canonical wordings may be drawn."""
 
 
-OFTEN = {"look_left": 2.0, "look_right": 2.0}
-"""Actions that training shows more often than the others: sides are the hardest to tell apart."""
+OFTEN = {"look_left": 2.0, "look_right": 2.0, "raise_hand": 2.5, "raise_eyebrows": 1.5}
+"""Actions that training shows more often than the others: those that begin with the same verb, so that the
+text has to come back to the instruction for its second word. Hands show in wider framings only: without more
+of them, "raise a hand" became "raises the eyebrows"."""
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,7 @@ class RanksParams(Params):
 class EnhancerSftParams(Params):
     """Supervised fine-tuning on image + instruction -> motion-aware prompt."""
 
-    steps: int = Field(480, ge=1, description="optimizer steps")
+    steps: int = Field(640, ge=1, description="optimizer steps")
     batch: int = Field(16, ge=1, description="pairs per step")
     learning_rate: float = Field(2e-3, gt=0, description="peak learning rate, cosine to zero")
     warmup: int = Field(30, ge=0, description="steps of linear warm-up")

@@ -1,7 +1,9 @@
 """User instructions: fourteen actions × four phrasings × eight carrier sentences, some kept for testing.
 
 One carrier is never seen in training, and of the others every fourth (phrasing, carrier) combination is kept
-back, so that a held-out instruction is a wording that training never showed.
+back, so that a held-out instruction is a wording that training never showed. Training has further carriers
+that are never held out: with few, a model learns them as wholes and stumbles over a new one (a question mark
+that it never saw, a verb between unknown words).
 """
 
 from __future__ import annotations
@@ -38,6 +40,21 @@ CARRIERS = (
     "can you make them {}?",
     "let the person {} as they speak",
 )
+TRAINING_CARRIERS = (
+    "could you have the speaker {}?",
+    "would the person {}, please?",
+    "show the person as they {}",
+    "they {} now",
+    "now {}.",
+    "I would like them to {} here",
+    "get the person to {}",
+    "the speaker might {} a little",
+    "video of someone who should {}",
+    "ask the person to {}!",
+    "{} please",
+    "in this clip they should {} once",
+)
+"""Carriers that only training has."""
 HELD_OUT_CARRIER = 6
 HELD_OUT_EVERY = 4
 
@@ -59,6 +76,9 @@ def _split() -> dict[bool, dict[str, tuple[Instruction, ...]]]:
             for column, carrier in enumerate(CARRIERS):
                 held_out = column == HELD_OUT_CARRIER or (row + column + number) % HELD_OUT_EVERY == 0
                 sides[held_out][action].append(Instruction(carrier.format(phrasing), action))
+            sides[False][action] += [
+                Instruction(carrier.format(phrasing), action) for carrier in TRAINING_CARRIERS
+            ]
     return {side: {action: tuple(rows) for action, rows in table.items()} for side, table in sides.items()}
 
 

@@ -152,9 +152,9 @@ class CurateParams(Params):
     )
     val_rate: float = Field(0.08, ge=0, lt=1, description="Share of source videos kept for validation.")
     val_by: Literal["recording", "person"] = optional(
-        "recording",
-        description="What validation holds out: recordings (people may be in training: new sentences), "
-        "or people, so that nobody is in two splits; then people who are only alike go together as well.",
+        "person",
+        description="What validation holds out: people, so that nobody is in two splits (people who are only "
+        "alike go together as well), or recordings (people may be in training: new sentences).",
     )
     samples_per_shard: int = Field(32, ge=1, description="Clips in one tar file.")
     workers: int = Field(

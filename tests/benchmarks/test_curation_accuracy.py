@@ -39,11 +39,8 @@ def test_decisions_agree_with_the_truth(tmp_path: Path) -> None:
     ingest.run(IngestParams.model_validate(content["ingest"]), workspace, 0)
     params = CurateParams.model_validate(content["curate"])
     curate.run(params, workspace, 0)
-    print(f"\n{CLIPS} clips of seed {SEED}: {judge(workspace).told()}")
-    # Validation by person decides again, and measures nothing again.
-    curate.run(params.model_copy(update={"val_by": "person"}), workspace, 0)
     found = judge(workspace)
-    print(f"with val_by: person: {found.told()}")
+    print(f"\n{CLIPS} clips of seed {SEED}: {found.told()}")
     assert found.clean >= 0.97 and found.faulty >= 0.97
     assert min(found.kinds.values()) >= 0.9
     assert found.offsets >= 0.98 and found.framing >= 0.97

@@ -20,7 +20,8 @@ from components.perception import wording
 
 TINY = EnhancerModelParams(hidden=32, layers=1, heads=2, vision_width=16, vision_layers=1, vocabulary=700)
 SFT = EnhancerSftParams(steps=4, batch=4, warmup=1, log_every=1, save_every=2, model=TINY)
-GRPO = EnhancerGrpoParams(steps=3, prompts=1, group=4, max_new_tokens=12, save_every=2)
+# Enough texts that a model of four steps, which babbles, is rewarded differently within some group.
+GRPO = EnhancerGrpoParams(steps=3, prompts=2, group=8, max_new_tokens=16, save_every=2)
 
 
 class FixedJudge:

@@ -145,7 +145,7 @@ class LatentClips:
             "latents": tensors["latents"][variant, start : start + length].transpose(0, 1).float(),
             "reference": tensors["references"][variant, reference].unsqueeze(1).float(),
             "image_tokens": tensors["reference_tokens"][variant, reference].float(),
-            "text": texts[min(2 * pair + plain, len(texts) - 1)].float(),
+            "text": texts[2 * pair + plain if len(texts) > 1 else 0].float(),
             "regions": tensors["regions"][variant, start : start + length].transpose(0, 1),
             "audio": audio_window(tensors["audio"], start, length, margin),
         }

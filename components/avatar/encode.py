@@ -20,6 +20,7 @@ from components.avatar.pipeline_files import STATISTICS
 from components.avatar.variants import mirrored_words, variant, varied
 from components.core.errors import InputError
 from components.core.files import (
+    digest_sources,
     digest_tree,
     read_json,
     read_parquet,
@@ -41,6 +42,20 @@ if TYPE_CHECKING:
     from components.avatar.encoders import Encoders
 
 
+TENSORS, FACTS = "safetensors", "json"
+SPREAD_FLOOR = 0.25
+"""A cell's spread is at least this share of its channel's: static background is not blown up."""
+REGION_SHARE = 0.2
+"""A latent cell belongs to a region that covers at least this share of it."""
+SENSITIVITY_CLIPS, SENSITIVITY_FRAMES = 4, 3
+ROOM = Path(__file__).parent
+SOURCES = tuple(
+    ROOM / f"{name}.py" for name in ("clips", "encode", "encoders", "framing", "moments", "vae", "variants")
+)
+"""Code that decides what a clip is encoded to, besides the encoders' weights and the parameters."""
+_encoders: Encoders | None = None
+
+
 @dataclass(frozen=True)
 class Told:
     """What annotation says of a clip. Without a caption, the text serves for all of it."""
@@ -48,15 +63,6 @@ class Told:
     text: str
     caption: str = ""
     actions: tuple[dict[str, Any], ...] = ()
-
-
-TENSORS, FACTS = "safetensors", "json"
-SPREAD_FLOOR = 0.25
-"""A cell's spread is at least this share of its channel's: static background is not blown up."""
-REGION_SHARE = 0.2
-"""A latent cell belongs to a region that covers at least this share of it."""
-SENSITIVITY_CLIPS, SENSITIVITY_FRAMES = 4, 3
-_encoders: Encoders | None = None
 
 
 def run(params: EncodeParams, workspace: Workspace, seed: int) -> None:
@@ -81,7 +87,10 @@ def run(params: EncodeParams, workspace: Workspace, seed: int) -> None:
         "text_tokens": params.text_tokens,
     }
     digests = {name: digest_tree(folder)[:12] for name, folder in sorted(folders.items())}
-    cache = workspace.state("encode", _key(digests, settings, params.references, params.variants, seed))
+    copies = (params.variants, seed if params.variants else 0)
+    cache = workspace.state(
+        "encode", _key(digests, settings, params.references, copies, digest_sources(*SOURCES))
+    )
     workers = params.workers or len(os.sched_getaffinity(0))
     context = get_context("spawn")
     with ProcessPoolExecutor(workers, context, _prepare, (folders, settings)) as pool:
@@ -154,12 +163,10 @@ def _texts(path: Path, moments: bool) -> dict[str, Told]:
     missing = [name for name in wanted if name not in table.columns]
     if missing:
         raise InputError(f"{path} has no column {missing[0]}")
+    rows = table[wanted].fillna("").itertuples()
     if not moments:
-        return {row.clip_id: Told(row.text or "") for row in table.itertuples()}
-    return {
-        row.clip_id: Told(row.text or "", row.caption or "", tuple(json.loads(row.actions or "[]")))
-        for row in table.itertuples()
-    }
+        return {row.clip_id: Told(row.text) for row in rows}
+    return {row.clip_id: Told(row.text, row.caption, tuple(json.loads(row.actions or "[]"))) for row in rows}
 
 
 def _prepare(folders: dict[str, Path], settings: dict[str, Any]) -> None:

@@ -128,8 +128,9 @@ class Encoders:
         The small VAE's decoder looks as far as its `reach`: each part begins and ends so much further out,
         and what that makes is thrown away. An official VAE decodes frame by frame by itself.
         """
-        back, ahead = getattr(self.vae, "reach", (0, 0))
-        size = DECODED_AT_ONCE if hasattr(self.vae, "reach") else latents.shape[1]
+        reach = getattr(self.vae, "reach", None)
+        back, ahead = reach or (0, 0)
+        size = DECODED_AT_ONCE if reach else latents.shape[1]
         latents = latents.to(device=self.vae.device, dtype=self.vae.dtype)
         made = []
         for begin in range(0, latents.shape[1], size):

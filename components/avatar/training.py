@@ -35,9 +35,9 @@ SOURCES = (
     *(
         ROOM / f"{name}.py"
         for name in (
-            "audio_dynamics", "averages", "backbones", "clips", "conditioning", "data", "generator",
-            "localization_loss", "moments", "preview", "sampling", "transformer", "transformer_cogvideox",
-            "vae", "vae_training", "visual_adapter", "worker",
+            "audio_dynamics", "averages", "backbones", "clips", "conditioning", "data", "framing",
+            "generator", "localization_loss", "moments", "preview", "sampling", "transformer",
+            "transformer_cogvideox", "vae", "vae_training", "visual_adapter", "worker",
         )
     ),
 )  # fmt: skip

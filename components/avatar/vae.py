@@ -62,7 +62,8 @@ class PatchVAE(ModelMixin, ConfigMixin):
     Args:
         channels: latent channels.
         width, encoder_depth, decoder_depth: size of the convolutional residuals.
-        smoothing: limit of `smooth_seams` on what is decoded, in units of the picture; 0: off.
+        smoothing: limit of `smooth_seams` on what is decoded, in units of the picture; 0: off, as in what
+            was saved before there was any.
     """
 
     @register_to_config
@@ -72,7 +73,7 @@ class PatchVAE(ModelMixin, ConfigMixin):
         width: int = 96,
         encoder_depth: int = 1,
         decoder_depth: int = 2,
-        smoothing: float = 0.1,
+        smoothing: float = 0.0,
     ) -> None:
         super().__init__()
         patch = 3 * TIME * SPACE * SPACE

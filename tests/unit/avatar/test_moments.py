@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from components.avatar.encode import Told, _wordings
 from components.avatar.moments import PLAIN, moment_texts, told
 
 ACTIONS = [
@@ -36,3 +37,18 @@ def test_a_window_is_told_of_what_fills_it():
     assert told([0, 0, 0, 1, 1, 1]) == 1
     assert told([2, 2, 2, 1, 1, 1]) == 1  # the first of equals
     assert told([2, 2, 2, 2, 1, 1]) == 2
+
+
+def test_mirrored_copies_point_to_mirrored_texts():
+    told_of = Told("not used", "A man, gaze to the left.", (ACTIONS[0],))
+    texts, places = _wordings(told_of, 7, 3)
+    assert len(texts) == 8 and places[0] == places[2] == [0, 0, 0, 1, 1, 1, 1]
+    assert [texts[2 * place] for place in places[1]] == [
+        *["A man, gaze to the right."] * 3,
+        *["A man, gaze to the right. The person looks to the right."] * 4,
+    ]
+    assert texts[2 * places[0][3]] == "A man, gaze to the left. The person looks to the left."
+
+
+def test_without_moments_one_text_serves_every_copy():
+    assert _wordings(Told("A man nods."), 2, 3) == (["A man nods."], [[0, 0]] * 3)

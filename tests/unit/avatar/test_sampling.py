@@ -144,7 +144,7 @@ def test_decoding_in_parts_changes_nothing(monkeypatch):
     from components.avatar.vae import PatchVAE
 
     torch.manual_seed(0)
-    vae = PatchVAE(channels=4, width=8, encoder_depth=1, decoder_depth=2).eval()
+    vae = PatchVAE(channels=4, width=8, encoder_depth=1, decoder_depth=2, smoothing=0.1).eval()
     torch.nn.init.normal_(vae.decoder.leave.weight, std=0.3)
     settings = module.EncoderSettings(16, False, 4, 0.6)
     made = module.Encoders(vae, None, None, None, settings)

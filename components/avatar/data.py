@@ -151,15 +151,19 @@ class LatentClips:
         }
 
     def draw(
-        self, seed: int, step: int, place: int, length: int, margin: int, plain_text: float = 0.0
-    ) -> dict[str, Any]:
-        """The window at a place of a step's batch; plain_text: how often its text has no caption."""
+        self, seed: int, step: int, place: int, length: int, margin: int, plain_text: float = 0.0,
+        near: bool = False,
+    ) -> dict[str, Any]:  # fmt: skip
+        """The window at a place of a step's batch; plain_text: how often its text has no caption; near: its
+        reference is `nearest`, else any of the clip's."""
         rng = np.random.default_rng(derive(seed, "window", step, place))
         index = int(rng.integers(len(self)))
         start = int(rng.integers(int(self.table.iloc[index]["frames"]) - length + 1))
         variants, references = self.clip(index)["references"].shape[:2]
         reference, variant = int(rng.integers(references)), int(rng.integers(variants))
         plain = bool(rng.random() < plain_text)
+        if near:
+            reference = nearest(self.clip(index)["moments"][variant].tolist(), start, length, references)
         return self.window(index, start, length, reference, margin, variant, plain)
 
 
@@ -177,6 +181,22 @@ def usable(
     if with_audio:
         chosen &= table["audio_frames"] > 0
     return table[chosen].reset_index(drop=True)
+
+
+def nearest(moments: list[int], start: int, length: int, references: int) -> int:
+    """Which of a clip's references (evenly spaced, as `encode` takes them) lies nearest to a window's middle.
+
+    Of a window that shows an action, only those at rest count, where there are any: what the text tells is then
+    what differs. moments: each latent's pair of texts, 0 without an action.
+    """
+    frames = np.linspace(0, TIME * (len(moments) - 1), references).round().astype(int)
+    latents = (frames + TIME - 1) // TIME
+    far = np.abs(latents - (start + (length - 1) / 2))
+    if told(moments[start : start + length]):
+        acting = np.array([moments[latent] > 0 for latent in latents])
+        if not acting.all():
+            far = np.where(acting, np.inf, far)
+    return int(far.argmin())
 
 
 def audio_window(audio: Tensor, start: int, length: int, margin: int) -> Tensor:

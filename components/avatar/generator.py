@@ -159,7 +159,8 @@ class GeneratorTask:
         for place in range(rank * count, (rank + 1) * count):
             windows.append(
                 self.data.draw(
-                    self.seed, step, place, settings["window"], self.margin, settings["plain_text"]
+                    self.seed, step, place, settings["window"], self.margin, settings["plain_text"],
+                    settings["near_reference"],
                 )
             )
             draws.append(
@@ -240,7 +241,9 @@ class GeneratorTask:
         for begin in range(0, len(places), VALIDATION_BATCH):
             rows = []
             for place in places[begin : begin + VALIDATION_BATCH]:
-                window = self.held.draw(self.seed, -1, place, settings["window"], self.margin)
+                window = self.held.draw(
+                    self.seed, -1, place, settings["window"], self.margin, near=settings["near_reference"]
+                )
                 shape = window["latents"].shape
                 generator = torch.Generator().manual_seed(derive(self.seed, "validation", place))
                 t = self.flow.sample_times(torch.tensor((place + 0.5) / total))

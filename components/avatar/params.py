@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from components.core.params import Params, optional
 
@@ -45,7 +45,7 @@ class VaeParams(LoopParams):
     encoder_depth: int = Field(1, ge=0, description="Residual blocks of the encoder.")
     decoder_depth: int = Field(2, ge=0, description="Residual blocks of the decoder.")
     smoothing: float = Field(
-        0.1, ge=0, description="Jumps between latents below about this are smoothed when decoded; 0: none."
+        0.3, ge=0, description="Jumps between latents below about this are smoothed when decoded; 0: none."
     )
     frames: int = Field(17, ge=1, description="Frames of a training sample, 4k+1.")
     steps: int = Field(
@@ -71,7 +71,7 @@ class EncodeParams(Params):
     """What training reads instead of videos."""
 
     samples_per_shard: int = Field(32, ge=1, description="Clips in one tar file.")
-    references: int = Field(4, ge=1, description="Reference frames kept of a clip, evenly spaced.")
+    references: int = Field(8, ge=1, description="Reference frames kept of a clip, evenly spaced.")
     text_tokens: int = Field(
         64, ge=1, description="Text tokens given to the generator; longer texts are cut, counted and told."
     )
@@ -162,6 +162,9 @@ class TrainParams(LoopParams):
     plain_text: float = Field(
         0.3, ge=0, le=1, description="Probability that the text tells the action without the caption."
     )
+    near_reference: bool = Field(
+        True, description="The reference is that of the window's own second; false: any of the clip's."
+    )
     prefix_noise: float = Field(
         0.1, ge=0, lt=1, description="Noise level t of the given latents at a window's start."
     )
@@ -202,8 +205,14 @@ class TrainStage2Params(TrainParams):
     sampling_steps: int = Field(
         1, ge=1, description="Default steps of the sampler; 1: the mean of what the conditions allow."
     )
+    anchor_stride: int = Field(
+        1,
+        ge=0,
+        description="Every window begins with the reference, one every so many latents, and they are averaged; "
+        "0: a window continues the one before. Below `window`.",
+    )
     guidance_text: float = Field(1.0, ge=0, description="Default guidance scale of the text; 1: none.")
-    guidance_audio: float = Field(4.0, ge=0, description="Default guidance scale of the audio; 1: none.")
+    guidance_audio: float = Field(5.0, ge=0, description="Default guidance scale of the audio; 1: none.")
     guidance_focus: float = Field(
         2.0,
         ge=0,
@@ -212,3 +221,12 @@ class TrainStage2Params(TrainParams):
     guidance_identity: float = Field(
         1.0, ge=0, description="Default guidance scale of the identity; 1: none."
     )
+
+    @model_validator(mode="after")
+    def _covered(self) -> Self:
+        if self.anchor_stride >= self.window:
+            raise ValueError(
+                f"anchor_stride {self.anchor_stride} leaves latents between windows of {self.window}: it must be "
+                "less than window"
+            )
+        return self

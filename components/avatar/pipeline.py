@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 class SyncDreamerPipeline(DiffusionPipeline):
     """Transformer, Visual Adapter, noise path, frozen encoders and latent statistics.
 
-    settings: window and prefix_noise of training, guidance_focus, and the defaults of steps, guidance_text,
+    settings: window and prefix_noise of training, guidance_focus, anchor_stride, and the defaults of steps, guidance_text,
     guidance_audio and guidance_identity.
     """
 
@@ -155,6 +155,7 @@ class SyncDreamerPipeline(DiffusionPipeline):
             steps=self.settings["steps"] if steps is None else steps,
             window=self.settings["window"],
             prefix_noise=self.settings["prefix_noise"],
+            stride=self.settings.get("anchor_stride", 0),
             progress=progress,
         )
         latents = self.statistics.restore(made, reference)

@@ -1,9 +1,10 @@
-"""Latents of any length: overlapping windows, each begun with the last latents of the one before."""
+"""Latents of any length: overlapping windows, each begun with the last latents of the one before, or each
+anchored to the reference and blended with its neighbours."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -63,6 +64,17 @@ def windows(frames: int, window: int, overlap: int = OVERLAP) -> Iterator[tuple[
         start += window - overlap
 
 
+def anchored_windows(frames: int, stride: int) -> list[int]:
+    """Starts of the windows that are anchored to the reference: every `stride` latents, the first at 0. A
+    window's first latent is the reference's place, the others are made."""
+    return list(range(0, max(1, frames - 1), stride))
+
+
+def blend(window: int) -> Tensor:
+    """(window - 1,): weight of each latent that an anchored window makes, least at its ends."""
+    return torch.tensor([float(min(place, window - place)) for place in range(1, window)])
+
+
 @torch.inference_mode()
 def sample(
     generator: Generator,
@@ -73,46 +85,123 @@ def sample(
     steps: int,
     window: int,
     prefix_noise: float,
+    stride: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> Tensor:
     """Normalised latents (B,C,F,h,w), the clips side by side; each depends on its own noise.
 
+    stride: 0: a window continues the one before, which is what a generator that samples motion wants. Else all
+    windows begin with the reference, one every `stride` latents, and are averaged where they overlap: what a
+    generator that answers with the mean (one step) wants, as its every next window would be a mean of means
+    and the picture fade. Nothing accumulates, so the last second is as the first.
     progress: called with (windows done, windows).
     """
-    place = generator.transformer.device
-    conditions = conditions.to(place)
-    noise = conditions.noise
-    frames = noise.shape[2]
-    plan = list(windows(frames, window))
-    made = torch.zeros(*noise.shape[:2], plan[-1][0] + window, *noise.shape[3:], device=place)
-    made[:, :, :1] = conditions.first
-    carried = (
-        made.clone()
-    )  # what windows are begun with: guidance exaggerates, and would do so again and again
-    extra = made.shape[2] - frames
-    noise = torch.cat([noise, noise[:, :, :extra]], 2) if extra > 0 else noise[:, :, : made.shape[2]]
-    times = flow.times(steps).to(place)
-    margin = generator.transformer.audio_margin
-    identity = generator.identity(conditions.image_tokens.to(generator.transformer.dtype))
-    for done, (start, given) in enumerate(plan):
-        part = slice(start, start + window)
-        begun, known = noise[:, :, part].clone(), carried[:, :, part]
-        heard = [audio_window(track, start, window, margin) for track in conditions.audio]
+    denoiser = _Denoiser(generator, flow, conditions, guidance, steps, window, prefix_noise)
+    if stride:
+        return denoiser.anchored(stride, progress)
+    return denoiser.continued(progress)
+
+
+class _Denoiser:
+    """Windows of one request."""
+
+    TOGETHER = 16
+    """Anchored windows that are made in one batch, over all clips."""
+
+    def __init__(
+        self, generator: Generator, flow: FlowMatching, conditions: Conditions, guidance: Guidance,
+        steps: int, window: int, prefix_noise: float,
+    ) -> None:  # fmt: skip
+        self.place = generator.transformer.device
+        self.generator, self.flow, self.guidance = generator, flow, guidance
+        self.conditions = conditions.to(self.place)
+        self.window, self.prefix_noise = window, prefix_noise
+        self.times = flow.times(steps).to(self.place)
+        self.margin = generator.transformer.audio_margin
+        self.identity = generator.identity(
+            self.conditions.image_tokens.to(generator.transformer.dtype)
+        )
+        self.frames = self.conditions.noise.shape[2]
+
+    def _noise(self, length: int) -> Tensor:
+        """The clips' noise, cut or repeated to `length` latents."""
+        noise = self.conditions.noise
+        return torch.cat([noise] * -(-length // self.frames), 2)[:, :, :length]
+
+    def _window(self, starts: list[int], noise: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
+        """The windows at `starts` of every clip, side by side (start by start): x0 with guidance and without.
+
+        known: (len(starts)·B,C,given,h,w), the latents that they begin with.
+        """
+        given, times, count = known.shape[2], self.times, len(starts)
+        conditions = self.conditions if count == 1 else _repeated(self.conditions, count)
+        identity = None if self.identity is None else self.identity.repeat(count, 1, 1)
+        begun = torch.cat([noise[:, :, start : start + self.window] for start in starts])
+        heard = [
+            audio_window(track, start, self.window, self.margin)
+            for start in starts
+            for track in self.conditions.audio
+        ]
         audio = torch.stack(heard) if heard else None
         x_t = begun.clone()
         for now, after in zip(times[:-1], times[1:], strict=True):
-            t = now.expand(window).clone()
-            t[:given] = now.clamp(max=prefix_noise)
+            t = now.expand(self.window).clone()
+            t[:given] = now.clamp(max=self.prefix_noise)
             level = t[:given].view(-1, 1, 1)
-            x_t[:, :, :given] = flow.add_noise(known[:, :, :given], begun[:, :, :given], level)
-            x0, plain = _guided(generator, flow, x_t, t, given, conditions, identity, audio, guidance)
-            x_t = flow.step(x_t, x0, now, after)
-        new = slice(start + given, start + window)
-        made[:, :, new] = x_t[:, :, given:]
-        carried[:, :, new] = plain[:, :, given:]
-        if progress is not None:
-            progress(done + 1, len(plan))
-    return made[:, :, :frames].cpu()
+            x_t[:, :, :given] = self.flow.add_noise(known, begun[:, :, :given], level)
+            x0, plain = _guided(
+                self.generator, self.flow, x_t, t, given, conditions, identity, audio, self.guidance
+            )
+            x_t = self.flow.step(x_t, x0, now, after)
+        return x_t, plain
+
+    def continued(self, progress: Callable[[int, int], None] | None) -> Tensor:
+        """Window after window, each begun with the last latents of the one before."""
+        plan = list(windows(self.frames, self.window))
+        end = plan[-1][0] + self.window
+        noise = self._noise(end)
+        made = torch.zeros(*noise.shape[:2], end, *noise.shape[3:], device=self.place)
+        made[:, :, :1] = self.conditions.first
+        # what windows are begun with: guidance exaggerates, and would do so again and again
+        carried = made.clone()
+        for done, (start, given) in enumerate(plan):
+            x_t, plain = self._window([start], noise, carried[:, :, start : start + given])
+            new = slice(start + given, start + self.window)
+            made[:, :, new] = x_t[:, :, given:]
+            carried[:, :, new] = plain[:, :, given:]
+            if progress is not None:
+                progress(done + 1, len(plan))
+        return made[:, :, : self.frames].cpu()
+
+    def anchored(self, stride: int, progress: Callable[[int, int], None] | None) -> Tensor:
+        """All windows from the reference, averaged where they overlap."""
+        starts = anchored_windows(self.frames, stride)
+        end = starts[-1] + self.window
+        noise = self._noise(end)
+        total = torch.zeros(*noise.shape[:2], end, *noise.shape[3:], device=self.place)
+        mass = torch.zeros(end, 1, 1, device=self.place)
+        weights = blend(self.window).to(self.place)[:, None, None]
+        batch = len(noise)
+        together = max(1, self.TOGETHER // batch)
+        for first in range(0, len(starts), together):
+            part = starts[first : first + together]
+            x_t, _ = self._window(part, noise, self.conditions.first.repeat(len(part), 1, 1, 1, 1))
+            for start, one in zip(part, x_t.split(batch), strict=True):
+                total[:, :, start + 1 : start + self.window] += one[:, :, 1:] * weights
+                mass[start + 1 : start + self.window] += weights
+            if progress is not None:
+                progress(first + len(part), len(starts))
+        total[:, :, :1], mass[:1] = self.conditions.first, 1.0
+        return (total / mass.clamp(min=1e-6))[:, :, : self.frames].cpu()
+
+
+def _repeated(conditions: Conditions, count: int) -> Conditions:
+    """The conditions of the clips, `count` times over (what is not read of them stays)."""
+    return replace(
+        conditions,
+        reference=conditions.reference.repeat(count, 1, 1, 1, 1),
+        text=conditions.text.repeat(count, 1, 1),
+    )
 
 
 def _guided(

@@ -53,7 +53,7 @@ def task_settings(params: TrainParams) -> dict[str, Any]:
     """What both stages tell the task."""
     names = (
         "window", "batch", "drop", "prefix_noise", "localization_weight", "gradient_checkpointing",
-        "validation_windows", "sample_clips", "plain_text",
+        "validation_windows", "sample_clips", "plain_text", "near_reference",
     )  # fmt: skip
     settings = {name: getattr(params, name) for name in names}
     settings["sampling_steps"] = getattr(params, "sampling_steps", 1)

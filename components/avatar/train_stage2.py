@@ -66,6 +66,7 @@ def _assemble(params: TrainStage2Params, workspace: Workspace, trained: Path, pi
             "window": params.window,
             "prefix_noise": params.prefix_noise,
             "steps": params.sampling_steps,
+            "anchor_stride": params.anchor_stride,
             "guidance_text": params.guidance_text,
             "guidance_audio": params.guidance_audio,
             "guidance_focus": params.guidance_focus,

@@ -23,6 +23,8 @@ DELIVERY_CYCLE = ("speech", "emotional", "speech", "singing", "speech", "speech"
 TEST_SHARE = 0.25
 """Of the identities; their share of the clips is smaller, because training needs more of each person."""
 TEST_CLIP_SHARE = 0.164
+PEOPLE = "people"
+"""Folder of `plan_people`."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,29 @@ def plan(seed: int, identities: int, clips: int, faults: dict[str, int], recordi
             train_items.append(item)
             count += 1
     return _numbered(seed, train_items) + _numbered(seed, test_items)
+
+
+def plan_people(seed: int, people: int, clips: int) -> list[Item]:
+    """More people to train on: clean close-ups alone, none of them for testing. Sentences are training's.
+
+    Raises:
+        InputError: fewer clips than people, or nobody.
+    """
+    if people < 1 or clips < people:
+        raise InputError(f"needs at least one person and a clip of each, got {people} and {clips}")
+    drawn = [derive(seed, "more people", index) % 2**31 for index in range(people)]
+    items = [
+        Item(
+            PEOPLE,
+            "",
+            drawn[index % people],
+            derive(seed, PEOPLE, "clip", index),
+            "train",
+            delivery=DELIVERY_CYCLE[(index + index // people) % len(DELIVERY_CYCLE)],
+        )
+        for index in range(clips)
+    ]
+    return _numbered(seed, items)
 
 
 def _with(item: Item, **changes: Any) -> Item:
@@ -190,6 +215,11 @@ SOURCES = {
         "test",
         "Procedurally drawn people, none of whom is in the other folder, saying sentences not said there.",
     ),
+    PEOPLE: (
+        "More synthetic people",
+        "auto",
+        "Procedurally drawn people, none of whom is in the demo corpus, speaking with espeak-ng voices.",
+    ),
 }
 
 
@@ -216,8 +246,18 @@ def build_corpus(
         InputError: the plan is impossible, or `out` holds clips that are not part of it.
     """
     items = plan(seed, identities, clips, faults)
+    make_all(items, out, workers)
+    return items
+
+
+def make_all(items: list[Item], out: Path, workers: int = 0) -> None:
+    """Makes (or finishes) the files of a plan below `out`, a folder for each that the plan names.
+
+    Raises:
+        InputError: a folder holds clips that are not part of the plan.
+    """
     names = {f"{item.folder}/{item.stem}.mp4" for item in items}
-    for folder in SOURCES:
+    for folder in sorted({item.folder for item in items}):
         foreign = sorted(
             f"{folder}/{p.name}" for p in (out / folder).glob("*.mp4") if f"{folder}/{p.name}" not in names
         )
@@ -234,9 +274,8 @@ def build_corpus(
     if count <= 1 or len(todo) <= 1:
         for item in progress.track(todo, "clips"):
             _write(str(out), item)
-        return items
+        return
     with ProcessPoolExecutor(min(count, len(todo))) as pool:
         jobs = [pool.submit(_write, str(out), item) for item in todo]
         for job in progress.track(as_completed(jobs), "clips", len(jobs)):
             job.result()
-    return items

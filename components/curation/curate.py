@@ -26,7 +26,7 @@ from components.curation.models import Models, Places, digests
 from components.curation.package import Form, Item, Repackaging, item_key
 from components.curation.params import BackendParams, CurateParams
 from components.curation.pool import Lost, cores, spread
-from components.curation.sources.remote import local
+from components.curation.sources.places import local
 from components.curation.steps.framing import framing
 
 if TYPE_CHECKING:

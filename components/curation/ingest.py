@@ -12,8 +12,7 @@ from components.core.paths import Workspace, inside, require
 from components.core.progress import say, track
 from components.curation.params import IngestParams, SourceParams
 from components.curation.probe import Probe, probe
-from components.curation.sources import Entry, Listing, reader
-from components.curation.sources.remote import fetch, is_remote, named
+from components.curation.sources import Entry, Listing, places, reader, remote, synthetic
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -102,14 +101,17 @@ def listings(params: IngestParams, workspace: Workspace) -> list[Listing]:
 
 
 def read_source(source: SourceParams, workspace: Workspace) -> Listing:
-    """What one source holds; a source on a server is fetched first.
+    """What one source holds; what lies on a server is fetched first, synthetic people are rendered.
 
     Raises:
         InputError: as `run`, for this source.
     """
     read = reader(source.kind)
-    if is_remote(source.path):
-        return read(fetch(workspace, source.path))
+    scheme = places.scheme(source.path)
+    if scheme == places.S3:
+        return read(remote.fetch(workspace, source.path))
+    if scheme == places.SYNTHETIC:
+        return read(synthetic.render(workspace, source.path))
     return read(inside(workspace.raw, source.path))
 
 
@@ -143,7 +145,7 @@ def describe(entry: Entry, claims: Probe, digest: str, workspace: Workspace) -> 
     crop = entry.crop.at(claims.height) if entry.crop is not None else None
     return asdict(claims) | {
         "source": card.name,
-        "file": named(workspace, entry.path),
+        "file": places.named(workspace, entry.path),
         "sha256": digest,
         "bytes": entry.path.stat().st_size,
         "source_video": entry.source_video,

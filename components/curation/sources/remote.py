@@ -1,4 +1,4 @@
-"""Sources on an S3 server: a prefix of any layout, mirrored object by object below state/sources.
+"""Sources on an S3 server: a prefix of any layout, mirrored object by object below state/sources/s3.
 
 Objects are streamed to disk, an interrupted one is taken up where it broke, and one whose version (ETag) is
 there already is not fetched again. Endpoint and credentials are boto3's own (`AWS_ENDPOINT_URL`, profiles …).
@@ -12,36 +12,7 @@ from components.core.errors import InputError
 from components.core.files import append_jsonl, read_jsonl
 from components.core.paths import Workspace, inside
 from components.core.progress import say, track
-
-SCHEME = "s3://"
-
-
-def is_remote(path: str) -> bool:
-    """Whether a source's path, or a file of the inventory, is on a server."""
-    return path.startswith(SCHEME)
-
-
-def local(workspace: Workspace, file: str) -> Path:
-    """Where a file of the inventory lies on this machine.
-
-    Raises:
-        InputError: the path leaves its folder.
-    """
-    if is_remote(file):
-        return inside(_mirror(workspace), file.removeprefix(SCHEME))
-    return inside(workspace.raw, file)
-
-
-def named(workspace: Workspace, path: Path) -> str:
-    """The inventory's name of a local file; the opposite of `local`."""
-    mirror = _mirror(workspace).resolve()
-    if path.is_relative_to(mirror):
-        return SCHEME + path.relative_to(mirror).as_posix()
-    return path.relative_to(workspace.raw.resolve()).as_posix()
-
-
-def _mirror(workspace: Workspace) -> Path:
-    return workspace.root / "state" / "sources" / "s3"
+from components.curation.sources.places import S3, local
 
 
 def fetch(workspace: Workspace, url: str) -> Path:
@@ -57,7 +28,7 @@ def fetch(workspace: Workspace, url: str) -> Path:
 
     place = S3Url.parse(url)
     prefix = place.key.rstrip("/") + "/" if place.key else ""
-    folder = local(workspace, f"{SCHEME}{place.bucket}/{prefix}".rstrip("/"))
+    folder = local(workspace, f"{S3}://{place.bucket}/{prefix}".rstrip("/"))
     client = S3Client()
     there = [
         each

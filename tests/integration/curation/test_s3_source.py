@@ -13,7 +13,7 @@ from components.core.media import encode_video
 from components.core.paths import Workspace
 from components.curation.ingest import run
 from components.curation.params import IngestParams, SourceParams
-from components.curation.sources.remote import local
+from components.curation.sources.places import local
 from components.storage.s3 import S3Client, S3Url
 from tests.s3_server import S3Server
 

@@ -14,7 +14,7 @@ from components.avatar.data import Statistics, audio_window
 from components.avatar.encoders import latent_frames
 from components.avatar.generator import Generator
 from components.avatar.portrait import InputWarning, check_audio, check_text, frame_portrait
-from components.avatar.sampling import Conditions, Guidance, focused, sample, windows
+from components.avatar.sampling import Conditions, Guidance, anchored_windows, blend, focused, sample, windows
 from components.avatar.scheduler.flow import FlowMatching
 from components.avatar.transformer import SyncDreamerOutput, SyncDreamerTransformer3DModel
 from components.avatar.visual_adapter import VisualAdapter
@@ -63,6 +63,34 @@ def test_a_video_begins_with_the_reference_and_goes_on_from_what_guidance_has_no
     )  # fmt: skip
     assert made.flatten().tolist() == [5, 8, 8, 9, 10]
     assert [float(each) for each in body.seen] == [5, 6, 7]
+
+
+@given(frames=st.integers(1, 120), window=st.integers(2, 12), data=st.data())
+def test_anchored_windows_cover_every_latent(frames, window, data):
+    stride = data.draw(st.integers(1, window - 1))
+    mass = torch.zeros(frames + window)
+    for start in anchored_windows(frames, stride):
+        mass[start + 1 : start + window] += blend(window)
+    assert (mass[1:frames] > 0).all()
+
+
+def test_an_anchored_video_starts_from_the_reference_at_every_window():
+    """x0 is the reference + 1 with sound and the reference without: guidance 3 shows + 3, whatever the length,
+    and whether windows are made one by one or together."""
+    first = torch.tensor([5.0, 7.0]).view(2, 1, 1, 1, 1)
+    conditions = Conditions(
+        torch.zeros(2, 1, 1, 1, 1), torch.zeros(2, 1, 1), torch.zeros(2, 1, 1), [torch.zeros(40, 1)] * 2,
+        torch.randn(2, 1, 9, 1, 1), torch.ones(1, 1, 1, 1), first,
+    )  # fmt: skip
+    told = []
+    for stride in (1, 2):
+        made = sample(
+            Generator(_Mean(), torch.nn.Identity()), FlowMatching(prediction="x0"), conditions,
+            Guidance(audio=3.0), steps=1, window=3, prefix_noise=0.0, stride=stride,
+            progress=lambda done, count: told.append((done, count)),
+        )  # fmt: skip
+        assert made.flatten(1).tolist() == [[5] + [8] * 8, [7] + [10] * 8]
+    assert told == [(8, 8), (4, 4)]
 
 
 @given(st.integers(1, 1000))
@@ -191,7 +219,7 @@ def test_sampling_follows_the_generator_to_another_device():
     generator, conditions = _small()
     with pytest.raises(NotImplementedError, match="Cannot copy out of meta tensor") as told:
         _sampled(generator.to("meta"), conditions)
-    assert "made[:, :, :frames].cpu()" in str(told.traceback[-1].statement)
+    assert "made[:, :, : self.frames].cpu()" in str(told.traceback[-1].statement)
 
 
 def test_sampling_in_bf16_comes_close_to_float32():

@@ -17,7 +17,7 @@ import pytest
 from components.avatar.encoders import latent_frames
 from components.avatar.moments import PLAIN
 from components.avatar.pipeline import SyncDreamerPipeline
-from components.avatar.sampling import windows
+from components.avatar.sampling import anchored_windows, windows
 from components.avatar.vae import TIME, PatchVAE
 from components.core.media import FPS, SAMPLE_RATE
 from components.core.pictures import resized
@@ -95,6 +95,14 @@ def test_eyes(stage: tuple[Any, ...]) -> None:
     assert made and real
 
 
+def window_seams(frames: int, settings: dict[str, Any]) -> list[int]:
+    """Changes (from this frame to the next) at which a window's part begins, the first window apart."""
+    latents, stride = latent_frames(frames), settings.get("anchor_stride", 0)
+    if stride:
+        return [TIME * start for start in anchored_windows(latents, stride)[1:]]
+    return [TIME * (start + given - 1) for start, given in list(windows(latents, settings["window"]))[1:]]
+
+
 def test_twenty_seconds(stage: tuple[Any, ...]) -> None:
     pipe, casted, gauge = stage
     people = [scene for scene in casted if scene.role.own]
@@ -104,8 +112,7 @@ def test_twenty_seconds(stage: tuple[Any, ...]) -> None:
         sound = np.concatenate([sounds[(index + k) % len(sounds)] for k in range(8)])[: LONG_S * SAMPLE_RATE]
         frames = talking(pipe, scene, sound)
         change = changes(frames)
-        later = list(windows(latent_frames(len(frames)), pipe.settings["window"]))[1:]
-        seams = [TIME * (start + given - 1) for start, given in later]
+        seams = window_seams(len(frames), pipe.settings)
         ratios.append(float(np.median(change[seams]) / np.median(np.delete(change, seams))))
         ends = frames[: ENDS_S * FPS], frames[-ENDS_S * FPS :]
         own = gauge.look(scene.portrait[None], mouths=False).embeddings[0]

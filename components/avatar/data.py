@@ -186,8 +186,8 @@ def usable(
 def nearest(moments: list[int], start: int, length: int, references: int) -> int:
     """Which of a clip's references (evenly spaced, as `encode` takes them) lies nearest to a window's middle.
 
-    Of a window that shows an action, only those at rest count, where there are any: what the text tells is then
-    what differs. moments: each latent's pair of texts, 0 without an action.
+    Of a window that shows an action, only those at rest count, where there are any: what the text tells is
+    then what differs. moments: each latent's pair of texts, 0 without an action.
     """
     frames = np.linspace(0, TIME * (len(moments) - 1), references).round().astype(int)
     latents = (frames + TIME - 1) // TIME

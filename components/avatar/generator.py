@@ -159,7 +159,12 @@ class GeneratorTask:
         for place in range(rank * count, (rank + 1) * count):
             windows.append(
                 self.data.draw(
-                    self.seed, step, place, settings["window"], self.margin, settings["plain_text"],
+                    self.seed,
+                    step,
+                    place,
+                    settings["window"],
+                    self.margin,
+                    settings["plain_text"],
                     settings["near_reference"],
                 )
             )

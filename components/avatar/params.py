@@ -208,8 +208,8 @@ class TrainStage2Params(TrainParams):
     anchor_stride: int = Field(
         1,
         ge=0,
-        description="Every window begins with the reference, one every so many latents, and they are averaged; "
-        "0: a window continues the one before. Below `window`.",
+        description="Every window begins with the reference, one every so many latents, and they are "
+        "averaged; 0: a window continues the one before. Below `window`.",
     )
     guidance_text: float = Field(1.0, ge=0, description="Default guidance scale of the text; 1: none.")
     guidance_audio: float = Field(5.0, ge=0, description="Default guidance scale of the audio; 1: none.")
@@ -226,7 +226,7 @@ class TrainStage2Params(TrainParams):
     def _covered(self) -> Self:
         if self.anchor_stride >= self.window:
             raise ValueError(
-                f"anchor_stride {self.anchor_stride} leaves latents between windows of {self.window}: it must be "
-                "less than window"
+                f"anchor_stride {self.anchor_stride} leaves latents between windows of {self.window}: it must "
+                "be less than window"
             )
         return self

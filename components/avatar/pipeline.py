@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 class SyncDreamerPipeline(DiffusionPipeline):
     """Transformer, Visual Adapter, noise path, frozen encoders and latent statistics.
 
-    settings: window and prefix_noise of training, guidance_focus, anchor_stride, and the defaults of steps, guidance_text,
-    guidance_audio and guidance_identity.
+    settings: window and prefix_noise of training, guidance_focus, anchor_stride, and the defaults of steps,
+    guidance_text, guidance_audio and guidance_identity.
     """
 
     def __init__(

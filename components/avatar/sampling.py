@@ -90,9 +90,9 @@ def sample(
 ) -> Tensor:
     """Normalised latents (B,C,F,h,w), the clips side by side; each depends on its own noise.
 
-    stride: 0: a window continues the one before, which is what a generator that samples motion wants. Else all
-    windows begin with the reference, one every `stride` latents, and are averaged where they overlap: what a
-    generator that answers with the mean (one step) wants, as its every next window would be a mean of means
+    stride: 0: a window continues the one before, which is what a generator that samples motion wants. Else
+    all windows begin with the reference, one every `stride` latents, and are averaged where they overlap: what
+    a generator that answers with the mean (one step) wants, as its every next window would be a mean of means
     and the picture fade. Nothing accumulates, so the last second is as the first.
     progress: called with (windows done, windows).
     """
@@ -118,9 +118,7 @@ class _Denoiser:
         self.window, self.prefix_noise = window, prefix_noise
         self.times = flow.times(steps).to(self.place)
         self.margin = generator.transformer.audio_margin
-        self.identity = generator.identity(
-            self.conditions.image_tokens.to(generator.transformer.dtype)
-        )
+        self.identity = generator.identity(self.conditions.image_tokens.to(generator.transformer.dtype))
         self.frames = self.conditions.noise.shape[2]
 
     def _noise(self, length: int) -> Tensor:

@@ -13,8 +13,10 @@ from components.perception.params import DescriberParams
 class SourceParams(Params):
     """One place that clips come from."""
 
-    path: str = Field(description="Folder below data/raw, s3://bucket/prefix of the same layout, or "
-        "synthetic://people=N,clips=N,seed=N (kind: folder), rendered below state/.")
+    path: str = Field(
+        description="Folder below data/raw, s3://bucket/prefix of the same layout, or "
+        "synthetic://people=N,clips=N,seed=N (kind: folder), rendered below state/."
+    )
     kind: str = Field("folder", description="Reader, by its name in components.curation.sources.")
 
 

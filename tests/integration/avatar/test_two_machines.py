@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -58,10 +59,8 @@ def lose(one: subprocess.Popen[bytes]) -> None:
     except psutil.NoSuchProcess:
         return
     for process in tree:
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.kill(process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
     one.wait(10)
 
 

@@ -75,8 +75,8 @@ def test_anchored_windows_cover_every_latent(frames, window, data):
 
 
 def test_an_anchored_video_starts_from_the_reference_at_every_window():
-    """x0 is the reference + 1 with sound and the reference without: guidance 3 shows + 3, whatever the length,
-    and whether windows are made one by one or together."""
+    """x0 is the reference + 1 with sound and the reference without: guidance 3 shows + 3, whatever the
+    length, and whether windows are made one by one or together."""
     first = torch.tensor([5.0, 7.0]).view(2, 1, 1, 1, 1)
     conditions = Conditions(
         torch.zeros(2, 1, 1, 1, 1), torch.zeros(2, 1, 1), torch.zeros(2, 1, 1), [torch.zeros(40, 1)] * 2,

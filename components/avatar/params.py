@@ -226,7 +226,7 @@ class TrainStage2Params(TrainParams):
     def _covered(self) -> Self:
         if self.anchor_stride >= self.window:
             raise ValueError(
-                f"anchor_stride {self.anchor_stride} leaves latents between windows of {self.window}: it must "
-                "be less than window"
+                f"anchor_stride {self.anchor_stride} leaves latents between windows of {self.window}: it"
+                " must be less than window"
             )
         return self

@@ -91,9 +91,9 @@ def sample(
     """Normalised latents (B,C,F,h,w), the clips side by side; each depends on its own noise.
 
     stride: 0: a window continues the one before, which is what a generator that samples motion wants. Else
-    all windows begin with the reference, one every `stride` latents, and are averaged where they overlap: what
-    a generator that answers with the mean (one step) wants, as its every next window would be a mean of means
-    and the picture fade. Nothing accumulates, so the last second is as the first.
+    all windows begin with the reference, one every `stride` latents, and are averaged where they overlap:
+    what a generator that answers with the mean (one step) wants, as its every next window would be a mean of
+    means and the picture fade. Nothing accumulates, so the last second is as the first.
     progress: called with (windows done, windows).
     """
     denoiser = _Denoiser(generator, flow, conditions, guidance, steps, window, prefix_noise)

@@ -175,9 +175,9 @@ class EnhancerGrpoParams(Params):
     """Group-relative policy optimisation on the composite reward."""
 
     steps: int = Field(45, ge=1, description="optimizer steps")
-    prompts: int = Field(4, ge=1, description="prompts per step")
+    prompts: int = Field(8, ge=1, description="prompts per step")
     group: int = Field(8, ge=2, description="completions per prompt")
-    learning_rate: float = Field(2e-4, gt=0, description="constant learning rate; 1e-3 collapses")
+    learning_rate: float = Field(1.5e-4, gt=0, description="constant learning rate; 1e-3 collapses")
     beta: float = Field(0.02, ge=0, description="weight of the KL divergence from the SFT model")
     advantage_spread: Literal["group", "batch"] = optional(
         "group",

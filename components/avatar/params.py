@@ -45,7 +45,7 @@ class VaeParams(LoopParams):
     encoder_depth: int = Field(1, ge=0, description="Residual blocks of the encoder.")
     decoder_depth: int = Field(2, ge=0, description="Residual blocks of the decoder.")
     smoothing: float = Field(
-        0.3, ge=0, description="Jumps between latents below about this are smoothed when decoded; 0: none."
+        0.4, ge=0, description="Jumps between latents below about this are smoothed when decoded; 0: none."
     )
     frames: int = Field(17, ge=1, description="Frames of a training sample, 4k+1.")
     steps: int = Field(
@@ -212,11 +212,22 @@ class TrainStage2Params(TrainParams):
         "averaged; 0: a window continues the one before. Below `window`.",
     )
     guidance_text: float = Field(1.0, ge=0, description="Default guidance scale of the text; 1: none.")
-    guidance_audio: float = Field(5.0, ge=0, description="Default guidance scale of the audio; 1: none.")
+    guidance_audio: float = Field(8.0, ge=0, description="Default guidance scale of the audio; 1: none.")
     guidance_focus: float = Field(
         2.0,
         ge=0,
         description="Audio guidance acts above this many times the median place's change; 0: everywhere.",
+    )
+    guidance_floor: float = Field(
+        0.004,
+        ge=0,
+        description="Share of a latent's variance that sound must explain for half of the audio guidance.",
+    )
+    hold: float = Field(
+        0.9,
+        ge=0,
+        le=1,
+        description="How much the picture is drawn to the reference where sound does not act.",
     )
     guidance_identity: float = Field(
         1.0, ge=0, description="Default guidance scale of the identity; 1: none."

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 class SyncDreamerPipeline(DiffusionPipeline):
     """Transformer, Visual Adapter, noise path, frozen encoders and latent statistics.
 
-    settings: window and prefix_noise of training, guidance_focus, anchor_stride, and the defaults of steps,
-    guidance_text, guidance_audio and guidance_identity.
+    settings: window and prefix_noise of training, guidance_focus, guidance_floor, hold, anchor_stride, and
+    the defaults of steps, guidance_text, guidance_audio and guidance_identity.
     """
 
     def __init__(
@@ -141,6 +141,8 @@ class SyncDreamerPipeline(DiffusionPipeline):
             audio=self.settings["guidance_audio"] if guidance_audio is None else guidance_audio,
             identity=self.settings["guidance_identity"] if guidance_identity is None else guidance_identity,
             focus=self.settings.get("guidance_focus", 0.0),
+            floor=self.settings.get("guidance_floor", 0.0),
+            hold=self.settings.get("hold", 0.0),
         )
         sounds = [check_audio(each) for each in sounds]
         frames = [max(1, -(-len(each) * FPS // SAMPLE_RATE)) for each in sounds]

@@ -21,12 +21,15 @@ OVERLAP = 2
 
 @dataclass(frozen=True)
 class Guidance:
-    """Scales of text, audio and identity; 1 is none, 0 leaves the modality out. focus: see `focused`."""
+    """Scales of text, audio and identity; 1 is none, 0 leaves the modality out. focus, floor: see `focused`.
+    hold: see `held`."""
 
     text: float = 1.0
     audio: float = 1.0
     identity: float = 1.0
     focus: float = 0.0
+    floor: float = 0.0
+    hold: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -206,7 +209,11 @@ def _guided(
     generator: Generator, flow: FlowMatching, x_t: Tensor, t: Tensor, given: int, conditions: Conditions,
     identity: Tensor | None, audio: Tensor | None, guidance: Guidance,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
-    """x0 with guidance, `c + Σ (s-1)(c - c without that modality)`, and c itself; all passes in one batch."""
+    """x0 with guidance, `c + Σ (s-1)(c - c without that modality)`, and c itself; all passes in one batch.
+
+    With `guidance.hold`, c is `held` to the reference where sound does not act, before guidance is added.
+    (Where sound acts is known from its guidance: nothing is held without `focus`, or at an audio scale of 1.)
+    """
     scales = (guidance.text, guidance.identity, guidance.audio)
     left_out = [index for index, scale in enumerate(scales) if scale != 1]
     passes, batch = 1 + len(left_out), len(x_t)
@@ -235,13 +242,17 @@ def _guided(
     x0 = flow.to_x0(output.sample.float(), noisy, t[:, None, None], conditions.spread).unflatten(
         0, (passes, batch)
     )
-    result = x0[0].clone()
-    for row, index in enumerate(left_out, 1):
-        change = x0[0] - x0[row]
-        if index == AUDIO and guidance.focus:
-            change = change * focused(change, guidance.focus)
+    plain, change_of = x0[0], {index: x0[0] - x0[row] for row, index in enumerate(left_out, 1)}
+    result = plain.clone()
+    if AUDIO in change_of and guidance.focus:
+        places = focused(change_of[AUDIO], guidance.focus)
+        if guidance.hold:
+            first = conditions.first.repeat(batch // len(conditions.first), 1, 1, 1, 1)
+            result = held(result, first, places, guidance.hold)
+        change_of[AUDIO] = change_of[AUDIO] * places * strong(change_of[AUDIO], guidance.floor)
+    for index, change in change_of.items():
         result += (scales[index] - 1) * change
-    return result, x0[0]
+    return result, plain
 
 
 def focused(change: Tensor, times: float) -> Tensor:
@@ -254,3 +265,26 @@ def focused(change: Tensor, times: float) -> Tensor:
     energy = change.square().mean((1, 2), keepdim=True)
     median = energy.flatten(3).median(-1).values[..., None, None].clamp(min=1e-12)
     return (energy / (times * median) - 1).clamp(0, 1)
+
+
+def strong(change: Tensor, floor: float) -> Tensor:
+    """How much of the audio's guidance a place's channel gets: (B,C,1,h,w) in [0,1], Wiener's `e/(e+floor)`.
+
+    change: (B,C,F,h,w) in units of the latents' spread, so that e is the share of a channel's variance that
+    sound explains. Where that is next to nothing it is an estimate's error, which guidance makes a speckle.
+    """
+    if not floor:
+        return torch.ones_like(change[:, :, :1])
+    energy = change.square().mean(2, keepdim=True)
+    return energy / (energy + floor)
+
+
+def held(x0: Tensor, first: Tensor, places: Tensor, share: float) -> Tensor:
+    """x0 (B,C,F,h,w), drawn to the reference `first` (B,C,1,h,w) by `share` where sound does not act.
+
+    The mean of what eyes and head may do lacks what is sharp in each, and differs little from frame to
+    frame. places: (B,1,1,h,w) in [0,1], where sound acts; their border is softened by a cell.
+    """
+    padded = torch.nn.functional.pad(places.flatten(1, 2), (1, 1, 1, 1), mode="replicate")
+    soft = torch.nn.functional.avg_pool2d(padded, 3, 1).unsqueeze(2)
+    return first + (x0 - first) * (1 - share * (1 - soft))

@@ -70,6 +70,8 @@ def _assemble(params: TrainStage2Params, workspace: Workspace, trained: Path, pi
             "guidance_text": params.guidance_text,
             "guidance_audio": params.guidance_audio,
             "guidance_focus": params.guidance_focus,
+            "guidance_floor": params.guidance_floor,
+            "hold": params.hold,
             "guidance_identity": params.guidance_identity,
         },
     )

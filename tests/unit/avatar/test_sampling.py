@@ -14,7 +14,17 @@ from components.avatar.data import Statistics, audio_window
 from components.avatar.encoders import latent_frames
 from components.avatar.generator import Generator
 from components.avatar.portrait import InputWarning, check_audio, check_text, frame_portrait
-from components.avatar.sampling import Conditions, Guidance, anchored_windows, blend, focused, sample, windows
+from components.avatar.sampling import (
+    Conditions,
+    Guidance,
+    anchored_windows,
+    blend,
+    focused,
+    held,
+    sample,
+    strong,
+    windows,
+)
 from components.avatar.scheduler.flow import FlowMatching
 from components.avatar.transformer import SyncDreamerOutput, SyncDreamerTransformer3DModel
 from components.avatar.visual_adapter import VisualAdapter
@@ -182,6 +192,28 @@ def test_decoding_in_parts_changes_nothing(monkeypatch):
     monkeypatch.setattr(module, "DECODED_AT_ONCE", 3)
     parts = made.pictures(latents).astype(int)
     assert parts.shape == whole.shape and np.abs(parts - whole).max() <= 1
+
+
+def test_noise_gets_no_guidance_and_what_sound_explains_does():
+    change = torch.zeros(1, 3, 2, 1, 1)
+    change[0, 0], change[0, 1] = 0.6, 0.1  # sound explains .36, .01 and none of the channels' variance
+    weights = strong(change, 0.02).flatten().tolist()
+    assert weights == pytest.approx([0.36 / 0.38, 0.01 / 0.03, 0.0])
+    assert strong(change, 0.0).flatten().tolist() == [1, 1, 1]
+
+
+def test_what_sound_leaves_alone_is_held_to_the_reference():
+    x0, first = torch.full((1, 2, 3, 5, 5), 4.0), torch.full((1, 2, 1, 5, 5), 1.0)
+    places = torch.zeros(1, 1, 1, 5, 5)
+    places[..., 1:4, 1:4] = 1
+    drawn = held(x0, first, places, 0.5)
+    assert drawn.shape == x0.shape
+    assert drawn[0, 0, 0, 2, 2] == 4, "in the middle of where sound acts nothing is held"
+    assert drawn[0, 0, 0, 0, 0] == pytest.approx(1 + 3 * (1 - 0.5 * 8 / 9)), (
+        "a corner's cell has one neighbour"
+    )
+    torch.testing.assert_close(held(x0, first, places, 0.0), x0)
+    torch.testing.assert_close(held(x0, first, places * 0, 1.0), first.expand_as(x0))
 
 
 def test_guidance_is_focused_where_sound_acts():

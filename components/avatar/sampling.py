@@ -245,7 +245,7 @@ def _guided(
     plain, change_of = x0[0], {index: x0[0] - x0[row] for row, index in enumerate(left_out, 1)}
     result = plain.clone()
     if AUDIO in change_of and guidance.focus:
-        places = focused(change_of[AUDIO], guidance.focus)
+        places = softened(focused(change_of[AUDIO], guidance.focus))
         if guidance.hold:
             first = conditions.first.repeat(batch // len(conditions.first), 1, 1, 1, 1)
             result = held(result, first, places, guidance.hold)
@@ -279,12 +279,16 @@ def strong(change: Tensor, floor: float) -> Tensor:
     return energy / (energy + floor)
 
 
+def softened(places: Tensor) -> Tensor:
+    """Places (B,1,1,h,w) with borders a cell wide: a hard one shows as a step between patches."""
+    padded = torch.nn.functional.pad(places.flatten(1, 2), (1, 1, 1, 1), mode="replicate")
+    return torch.nn.functional.avg_pool2d(padded, 3, 1).unsqueeze(2)
+
+
 def held(x0: Tensor, first: Tensor, places: Tensor, share: float) -> Tensor:
     """x0 (B,C,F,h,w), drawn to the reference `first` (B,C,1,h,w) by `share` where sound does not act.
 
     The mean of what eyes and head may do lacks what is sharp in each, and differs little from frame to
-    frame. places: (B,1,1,h,w) in [0,1], where sound acts; their border is softened by a cell.
+    frame. places: (B,1,1,h,w) in [0,1], where sound acts.
     """
-    padded = torch.nn.functional.pad(places.flatten(1, 2), (1, 1, 1, 1), mode="replicate")
-    soft = torch.nn.functional.avg_pool2d(padded, 3, 1).unsqueeze(2)
-    return first + (x0 - first) * (1 - share * (1 - soft))
+    return first + (x0 - first) * (1 - share * (1 - places))

@@ -22,6 +22,7 @@ from components.avatar.sampling import (
     focused,
     held,
     sample,
+    softened,
     strong,
     windows,
 )
@@ -206,7 +207,7 @@ def test_what_sound_leaves_alone_is_held_to_the_reference():
     x0, first = torch.full((1, 2, 3, 5, 5), 4.0), torch.full((1, 2, 1, 5, 5), 1.0)
     places = torch.zeros(1, 1, 1, 5, 5)
     places[..., 1:4, 1:4] = 1
-    drawn = held(x0, first, places, 0.5)
+    drawn = held(x0, first, softened(places), 0.5)
     assert drawn.shape == x0.shape
     assert drawn[0, 0, 0, 2, 2] == 4, "in the middle of where sound acts nothing is held"
     assert drawn[0, 0, 0, 0, 0] == pytest.approx(1 + 3 * (1 - 0.5 * 8 / 9)), (

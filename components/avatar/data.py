@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from components.avatar.clips import reference_frames
 from components.avatar.moments import told
 from components.avatar.vae import TIME
 from components.core.errors import InputError
@@ -184,12 +185,12 @@ def usable(
 
 
 def nearest(moments: list[int], start: int, length: int, references: int) -> int:
-    """Which of a clip's references (evenly spaced, as `encode` takes them) lies nearest to a window's middle.
+    """Which of a clip's references (`reference_frames`) lies nearest to a window's middle.
 
     Of a window that shows an action, only those at rest count, where there are any: what the text tells is
     then what differs. moments: each latent's pair of texts, 0 without an action.
     """
-    frames = np.linspace(0, TIME * (len(moments) - 1), references).round().astype(int)
+    frames = reference_frames(TIME * (len(moments) - 1) + 1, references)
     latents = (frames + TIME - 1) // TIME
     far = np.abs(latents - (start + (length - 1) / 2))
     if told(moments[start : start + length]):

@@ -14,6 +14,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from components.avatar.clips import reference_frames
 from components.avatar.moments import moment_texts
 from components.avatar.params import EncodeParams
 from components.avatar.pipeline_files import STATISTICS
@@ -229,7 +230,7 @@ def encode_clip(
 
     count = 1 + (variants if clip.split == "train" else 0)
     usable = (len(clip.frames) - 1) // 4 * 4 + 1
-    chosen = np.linspace(0, usable - 1, references).round().astype(int)
+    chosen = reference_frames(usable, references)
     pictures = [
         _pictures(varied(clip, variant(seed, clip.clip_id, number)), encoders, usable, chosen)
         for number in range(count)

@@ -240,4 +240,9 @@ class TrainStage2Params(TrainParams):
                 f"anchor_stride {self.anchor_stride} leaves latents between windows of {self.window}: it"
                 " must be less than window"
             )
+        if self.hold and (not self.guidance_focus or self.guidance_audio == 1):
+            raise ValueError(
+                "hold needs to know where sound acts: set guidance_focus above 0 and guidance_audio other"
+                " than 1, or hold to 0"
+            )
         return self

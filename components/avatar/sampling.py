@@ -21,8 +21,8 @@ OVERLAP = 2
 
 @dataclass(frozen=True)
 class Guidance:
-    """Scales of text, audio and identity; 1 is none, 0 leaves the modality out. focus, floor: see `focused`.
-    hold: see `held`."""
+    """Scales of text, audio and identity; 1 is none, 0 leaves the modality out. focus: see `focused`.
+    floor: see `strong`. hold: see `held`."""
 
     text: float = 1.0
     audio: float = 1.0

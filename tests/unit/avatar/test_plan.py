@@ -6,6 +6,7 @@ import pytest
 import yaml
 from torch.utils.flop_counter import FlopCounterMode
 
+from components.avatar.params import TrainStage2Params
 from components.avatar.plan import (
     GIB,
     PEAK_TFLOPS,
@@ -137,3 +138,14 @@ def test_a_batch_that_does_not_divide_is_told():
         plan(sections({}), 100, 5)
     with pytest.raises(InputError, match=r"train_stage2\.steps"):
         sections({"train_stage2": {"steps": -1}})
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [({"anchor_stride": 6}, "less than window"), ({"guidance_focus": 0.0}, "hold needs to know"),
+     ({"guidance_audio": 1.0}, "hold needs to know")],
+)  # fmt: skip
+def test_sampling_that_cannot_do_what_it_says_is_refused(values, told):
+    with pytest.raises(ValueError, match=told):
+        TrainStage2Params.model_validate(values)
+    TrainStage2Params.model_validate({"guidance_focus": 0.0, "guidance_audio": 1.0, "hold": 0.0})
